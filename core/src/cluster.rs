@@ -1,0 +1,268 @@
+//! What one worker has learned of the clusters: the load of every endpoint, which survives from
+//! snapshot to snapshot for as long as the endpoint does.
+
+mod adopt;
+mod endpoint;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use slab::Slab;
+
+pub use adopt::Adopted;
+pub use endpoint::{ClusterId, EndpointId, EndpointState};
+
+use crate::message::{Blame, Fault};
+use crate::policy::balance::Picker;
+use crate::policy::load::Params;
+use crate::rng::Rng;
+use crate::snapshot::{Balancer, ClusterKey, Snapshot};
+use crate::time::{Duration, Instant};
+
+/// A snapshot as one worker adopted it. Exchanges hold it by a worker-local count, so that a
+/// request sees one picture from its head to its end.
+#[derive(Debug, Default)]
+pub struct View {
+    snapshot: Arc<Snapshot>,
+    /// By index into `Snapshot::clusters`.
+    clusters: Vec<ClusterId>,
+}
+
+impl View {
+    /// The snapshot itself.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The snapshot as it is shared with the other workers.
+    #[must_use]
+    pub const fn shared(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
+    /// The worker's state of the snapshot's cluster number `index`.
+    #[must_use]
+    pub fn cluster(&self, index: u32) -> Option<ClusterId> {
+        self.clusters.get(index as usize).copied()
+    }
+}
+
+/// Everything a worker believes. One per worker; never shared.
+#[derive(Debug)]
+pub struct World {
+    view: Rc<View>,
+    clusters: Slab<ClusterState>,
+    by_key: BTreeMap<ClusterKey, ClusterId>,
+    endpoints: Slab<EndpointState>,
+    /// Tells a slab key from its earlier uses.
+    version: u32,
+    rng: Rng,
+}
+
+/// One cluster as a worker knows it.
+#[derive(Debug)]
+pub struct ClusterState {
+    id: ClusterId,
+    key: ClusterKey,
+    balancer: Balancer,
+    params: Params,
+    connect_timeout: Duration,
+    /// Sorted by address.
+    members: Vec<Member>,
+    picker: Picker,
+}
+
+/// An endpoint's place in its cluster.
+#[derive(Clone, Copy, Debug)]
+struct Member {
+    address: SocketAddr,
+    id: EndpointId,
+}
+
+/// An endpoint chosen for an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Picked {
+    pub(crate) endpoint: EndpointId,
+    pub(crate) address: SocketAddr,
+    pub(crate) connect_timeout: Duration,
+}
+
+/// How a ticket ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A response came, and ended as it should.
+    Done,
+    /// The endpoint failed.
+    Failed,
+    /// It was given up for no fault of the endpoint.
+    Abandoned,
+}
+
+impl Outcome {
+    pub(crate) const fn of(fault: Fault) -> Self {
+        match fault.blame {
+            Blame::Upstream => Self::Failed,
+            Blame::Client | Blame::Us => Self::Abandoned,
+        }
+    }
+}
+
+impl World {
+    /// A world without a snapshot. All random choices follow from `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self {
+            view: Rc::default(),
+            clusters: Slab::new(),
+            by_key: BTreeMap::new(),
+            endpoints: Slab::new(),
+            version: 0,
+            rng: Rng::new(seed),
+        }
+    }
+
+    /// The view of the snapshot adopted last.
+    #[must_use]
+    pub const fn view(&self) -> &Rc<View> {
+        &self.view
+    }
+
+    /// Whether a snapshot has been adopted.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.view.snapshot.generation > 0
+    }
+
+    /// The index of the listener called `name` in the present view; it changes with the view.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<usize> {
+        self.view.snapshot.listeners.iter().position(|listener| &*listener.name == name)
+    }
+
+    /// What is known of an endpoint. Known until it is removed and its last ticket is closed.
+    #[must_use]
+    pub fn endpoint(&self, id: EndpointId) -> Option<&EndpointState> {
+        self.endpoints.get(id.index()).filter(|endpoint| endpoint.id() == id)
+    }
+
+    /// The cluster `id`, unless it was removed.
+    #[must_use]
+    pub fn cluster(&self, id: ClusterId) -> Option<&ClusterState> {
+        self.clusters.get(id.index()).filter(|cluster| cluster.id == id)
+    }
+
+    /// All clusters, in the order of their keys.
+    pub fn clusters(&self) -> impl Iterator<Item = &ClusterState> {
+        self.by_key.values().filter_map(|&id| self.cluster(id))
+    }
+
+    /// The endpoints of `cluster`, in the order of their addresses.
+    pub fn members<'w>(
+        &'w self,
+        cluster: &'w ClusterState,
+    ) -> impl Iterator<Item = &'w EndpointState> {
+        cluster.members.iter().filter_map(|member| self.endpoint(member.id))
+    }
+
+    /// A random number below `n`.
+    pub(crate) const fn below(&mut self, n: u64) -> u64 {
+        self.rng.below(n)
+    }
+
+    /// Chooses an endpoint, avoiding those in `avoid` if there is any other.
+    pub(crate) fn pick(
+        &mut self,
+        cluster: ClusterId,
+        avoid: &[Option<EndpointId>],
+        now: Instant,
+    ) -> Option<Picked> {
+        let cluster = self.clusters.get_mut(cluster.index()).filter(|c| c.id == cluster)?;
+        let (members, params, endpoints) = (&cluster.members, &cluster.params, &self.endpoints);
+        let load = |at: usize| &endpoints[members[at].id.index()].load;
+        let barred = |at: usize| avoid.contains(&Some(members[at].id));
+        let at = cluster.picker.pick(&mut self.rng, &load, &barred, params, now)?;
+        let member = members[at];
+        Some(Picked {
+            endpoint: member.id,
+            address: member.address,
+            connect_timeout: cluster.connect_timeout,
+        })
+    }
+
+    /// Whether `cluster` has an endpoint with a weight that is not in `avoid`.
+    pub(crate) fn has_other(&self, cluster: ClusterId, avoid: &[Option<EndpointId>]) -> bool {
+        self.cluster(cluster).is_some_and(|cluster| {
+            // `avoid` is short, so this ends after a few members unless their weights are 0.
+            self.members(cluster)
+                .any(|endpoint| endpoint.weight() > 0 && !avoid.contains(&Some(endpoint.id())))
+        })
+    }
+
+    /// Opens a ticket.
+    pub(crate) fn begin(&mut self, id: EndpointId) {
+        if let Some(endpoint) = self.endpoint_mut(id) {
+            endpoint.load.begin();
+        }
+    }
+
+    /// A response head with `status` came `latency` after its attempt began. A 5xx that comes
+    /// quickly must not attract more requests: it never improves the estimate.
+    pub(crate) fn heard(&mut self, id: EndpointId, status: u16, latency: Duration, now: Instant) {
+        if let Some(endpoint) = self.endpoint_mut(id) {
+            let params = endpoint.params;
+            if status < 500 {
+                endpoint.load.observe(latency, &params, now);
+            } else {
+                endpoint.load.at_least(latency, &params, now);
+            }
+        }
+    }
+
+    /// Closes a ticket opened `age` ago. A removed endpoint is forgotten with its last ticket.
+    pub(crate) fn end(&mut self, id: EndpointId, outcome: Outcome, age: Duration, now: Instant) {
+        let Some(endpoint) = self.endpoint_mut(id) else { return };
+        let params = endpoint.params;
+        endpoint.load.end();
+        match outcome {
+            Outcome::Done => {}
+            Outcome::Failed => endpoint.load.penalise(age, &params, now),
+            Outcome::Abandoned => endpoint.load.at_least(age, &params, now),
+        }
+        if endpoint.is_removed() && endpoint.load.outstanding() == 0 {
+            self.endpoints.remove(id.index());
+        }
+    }
+
+    fn endpoint_mut(&mut self, id: EndpointId) -> Option<&mut EndpointState> {
+        self.endpoints.get_mut(id.index()).filter(|endpoint| endpoint.id() == id)
+    }
+}
+
+impl ClusterState {
+    /// Its identity.
+    #[must_use]
+    pub const fn key(&self) -> &ClusterKey {
+        &self.key
+    }
+
+    /// How its endpoints are chosen.
+    #[must_use]
+    pub const fn balancer(&self) -> Balancer {
+        self.balancer
+    }
+
+    /// How many endpoints it has.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.members.len()
+    }
+
+    /// Whether it has no endpoint.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.members.is_empty()
+    }
+}

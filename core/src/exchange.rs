@@ -1,0 +1,391 @@
+//! One request, from its head to its record: what to try next, when to give up, what to answer.
+//! A pure state machine; the runtime awaits and asks.
+//!
+//! ```text
+//!            ┌────────── failed: Again ──────────┐
+//!            ▼                                   │
+//! open ─► Pick ── next: Try ─► Trying ── failed ─┴─ Stop ─► Answered ─► close
+//!            └─── next: Answer ─► Answered          heard ─► Relaying ─► close
+//! ```
+//! Every attempt holds one ticket: the endpoint's outstanding count. It is closed by `failed` or
+//! by `close`, whichever comes first, and so exactly once. A flow that is given up because the
+//! client left is closed like any other.
+
+use std::rc::Rc;
+
+use std::net::SocketAddr;
+
+use crate::cluster::{ClusterId, EndpointId, Outcome, View, World};
+use crate::message::{Blame, Cause, Fault, Method, RequestHead, Stage, Upgrade};
+use crate::policy::answer::{self, Answer, Scheme};
+use crate::policy::classify::classify;
+use crate::policy::retry::{MAX_ATTEMPTS, Retry, retry};
+pub use crate::policy::retry::{Sent, Written};
+use crate::record::Record;
+use crate::snapshot::{Backend, Filters, HeaderEdits, Rule};
+use crate::time::{Duration, Instant};
+
+/// The state of one exchange. Allocates nothing; keeps the view it was opened on alive.
+#[derive(Debug)]
+pub struct Flow {
+    view: Rc<View>,
+    start: Instant,
+    /// End of the whole request; `NEVER` without a limit.
+    deadline: Instant,
+    /// When the attempt under way was begun.
+    begun: Instant,
+    /// When the answer began.
+    replied: Option<Instant>,
+    ticket: Option<EndpointId>,
+    /// The last endpoints that failed, the latest first.
+    failed: [Option<EndpointId>; MAX_ATTEMPTS as usize - 1],
+    last: Option<EndpointId>,
+    found: Option<Found>,
+    state: State,
+    method: Method,
+    upgrade: bool,
+    /// Every further attempt takes a new connection.
+    fresh: bool,
+    attempts: u8,
+}
+
+/// Where the matched rule is, so that a flow borrows nothing.
+#[derive(Clone, Copy, Debug)]
+struct Found {
+    listener: u32,
+    rule: u32,
+    backend: Option<u32>,
+    prefix: u32,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum State {
+    Pick,
+    Trying,
+    Relaying,
+    Answered(Answer),
+}
+
+/// What to do next.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// Send the request to this endpoint, then report `failed` or `heard`.
+    Try(Attempt),
+    /// Answer the client; then `close`.
+    Answer(Answer),
+}
+
+/// One try at an endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Attempt {
+    /// The endpoint: the key of its connection pool.
+    pub endpoint: EndpointId,
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it has to be a new connection.
+    pub fresh: bool,
+    /// Time allowed for the connect.
+    pub connect_timeout: Duration,
+    /// When the attempt, to the end of its response, has to be over. On expiry report
+    /// `Cause::RequestTimeout`.
+    pub deadline: Option<Instant>,
+}
+
+/// What to do with a response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Relay it.
+    Relay,
+    /// The connection becomes a tunnel: 101 to an upgrade, 2xx to CONNECT.
+    Tunnel,
+    /// Not a response to this request (an unasked 101): drop it with its connection, and call
+    /// `next` for the answer.
+    Refuse,
+}
+
+/// How an exchange ended.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    /// The status sent to the client; `None` when nothing was sent.
+    pub status: Option<u16>,
+    /// Whether the proxy made the answer itself.
+    pub local: bool,
+    /// What went wrong, if the flow does not know it yet: while relaying or answering, or the
+    /// client's leaving.
+    pub fault: Option<Fault>,
+    /// Request body bytes taken from the client.
+    pub received: u64,
+    /// Response body bytes given to the client.
+    pub sent: u64,
+}
+
+impl Flow {
+    /// Routes a request that came on the view's `listener`.
+    pub fn open(head: &RequestHead<'_>, listener: usize, world: &mut World, now: Instant) -> Self {
+        let view = Rc::clone(world.view());
+        let mut flow = Self {
+            view,
+            start: now,
+            deadline: Instant::NEVER,
+            begun: now,
+            replied: None,
+            ticket: None,
+            failed: [None; MAX_ATTEMPTS as usize - 1],
+            last: None,
+            found: None,
+            state: State::Pick,
+            method: head.method,
+            upgrade: head.upgrade != Upgrade::None,
+            fresh: false,
+            attempts: 0,
+        };
+        flow.route(head, listener, world);
+        flow
+    }
+
+    fn route(&mut self, head: &RequestHead<'_>, listener: usize, world: &mut World) {
+        let view = Rc::clone(&self.view);
+        let snapshot = view.snapshot();
+        if snapshot.generation == 0 {
+            return self.give_up(Fault::us(Stage::Route, Cause::NotReady));
+        }
+        let table = snapshot.listeners.get(listener).map(|routes| &routes.table);
+        let Some(found) = table.and_then(|table| table.find(head)) else {
+            return self.give_up(Fault::us(Stage::Route, Cause::NoRoute));
+        };
+        let rule = found.rule;
+        let backend = choose(&rule.backends, world);
+        self.found = Some(Found {
+            listener: index(listener),
+            rule: found.index,
+            backend: backend.map(index),
+            prefix: index(found.matched_prefix),
+        });
+        self.deadline = rule.timeouts.request.map_or(Instant::NEVER, |limit| self.start + limit);
+        if let Some(redirect) = &rule.redirect {
+            self.state = State::Answered(Answer::redirect(redirect.status));
+        } else if backend.and_then(|at| rule.backends[at].cluster).is_none() {
+            self.give_up(Fault::us(Stage::Route, Cause::NoBackend));
+        }
+    }
+
+    /// The next step. Has to be called after `open`, and after each `failed`.
+    pub fn next(&mut self, world: &mut World, now: Instant) -> Step {
+        if matches!(self.state, State::Pick) {
+            match self.pick(world, now) {
+                Ok(attempt) => return Step::Try(attempt),
+                Err(fault) => self.give_up(fault),
+            }
+        }
+        let answer = match self.state {
+            State::Answered(answer) => answer,
+            // Asked out of turn: a bug of the caller, which must not take the worker down.
+            State::Pick | State::Trying | State::Relaying => {
+                Answer::to(Fault::us(Stage::Pick, Cause::Panic))
+            }
+        };
+        self.replied.get_or_insert(now);
+        Step::Answer(answer)
+    }
+
+    fn pick(&mut self, world: &mut World, now: Instant) -> Result<Attempt, Fault> {
+        if now >= self.deadline {
+            return Err(Fault::us(Stage::Pick, Cause::RequestTimeout));
+        }
+        let cluster = self.cluster().ok_or(Fault::us(Stage::Route, Cause::NoBackend))?;
+        let picked = world
+            .pick(cluster, &self.failed, now)
+            .ok_or(Fault::us(Stage::Pick, Cause::NoEndpoint))?;
+        let limit = self.rule().and_then(|rule| rule.timeouts.backend_request);
+        let deadline = limit.map_or(Instant::NEVER, |limit| now + limit).min(self.deadline);
+        world.begin(picked.endpoint);
+        self.ticket = Some(picked.endpoint);
+        self.last = self.ticket;
+        self.begun = now;
+        self.attempts += 1;
+        self.state = State::Trying;
+        Ok(Attempt {
+            endpoint: picked.endpoint,
+            address: picked.address,
+            fresh: self.fresh,
+            connect_timeout: picked.connect_timeout,
+            deadline: (deadline != Instant::NEVER).then_some(deadline),
+        })
+    }
+
+    /// The attempt has failed; `sent` says how far it had come.
+    pub fn failed(&mut self, fault: Fault, sent: Sent, world: &mut World, now: Instant) {
+        self.settle(Outcome::of(fault), world, now);
+        if !matches!(self.state, State::Trying) {
+            return self.give_up(fault);
+        }
+        match retry(fault, sent, self.method) {
+            Retry::Again { fresh, other } if self.attempts < MAX_ATTEMPTS => {
+                self.fresh |= fresh;
+                self.state = State::Pick;
+                if other {
+                    self.failed.rotate_right(1);
+                    self.failed[0] = self.last;
+                    if !self.elsewhere(world) {
+                        self.give_up(fault);
+                    }
+                }
+            }
+            Retry::Again { .. } | Retry::Stop => self.give_up(fault),
+        }
+    }
+
+    /// The head of the final response, or a 101, has come. Interim responses (100, 102, 103) are
+    /// relayed without asking.
+    pub fn heard(&mut self, status: u16, world: &mut World, now: Instant) -> Verdict {
+        let tunnel = status == 101 || self.method == Method::Connect && status / 100 == 2;
+        if status == 101 && !self.upgrade {
+            let fault = Fault::upstream(Stage::Reply, Cause::Unsolicited);
+            self.settle(Outcome::Failed, world, now);
+            self.give_up(fault);
+            return Verdict::Refuse;
+        }
+        self.replied = Some(now);
+        self.state = State::Relaying;
+        if let Some(endpoint) = self.ticket {
+            world.heard(endpoint, status, now.since(self.begun), now);
+        }
+        if tunnel { Verdict::Tunnel } else { Verdict::Relay }
+    }
+
+    /// Ends the exchange and its ticket, whatever state it is in.
+    pub fn close(mut self, end: End, world: &mut World, now: Instant) -> Record {
+        let outcome = match (end.fault, self.state) {
+            (Some(fault), _) if fault.blame == Blame::Upstream => Outcome::Failed,
+            (_, State::Relaying) => Outcome::Done,
+            (_, State::Pick | State::Trying | State::Answered(_)) => Outcome::Abandoned,
+        };
+        self.settle(outcome, world, now);
+        let own = match self.state {
+            State::Answered(answer) => answer.fault,
+            State::Pick | State::Trying | State::Relaying => None,
+        };
+        let fault = end.fault.or(own);
+        Record {
+            endpoint: self.last,
+            method: self.method,
+            status: end.status,
+            local: end.local,
+            fault,
+            classification: classify(end.status, end.local, fault),
+            start: self.start,
+            latency: self.replied.map(|at| at.since(self.start)),
+            total: now.since(self.start),
+            attempts: self.attempts,
+            received: end.received,
+            sent: end.sent,
+        }
+    }
+
+    /// Closes the ticket, if one is open.
+    fn settle(&mut self, outcome: Outcome, world: &mut World, now: Instant) {
+        if let Some(endpoint) = self.ticket.take() {
+            world.end(endpoint, outcome, now.since(self.begun), now);
+        }
+    }
+
+    const fn give_up(&mut self, fault: Fault) {
+        self.state = State::Answered(Answer::to(fault));
+    }
+
+    /// Whether the cluster has an endpoint that has not failed this exchange.
+    fn elsewhere(&self, world: &World) -> bool {
+        self.cluster().is_some_and(|cluster| world.has_other(cluster, &self.failed))
+    }
+
+    fn cluster(&self) -> Option<ClusterId> {
+        self.view.cluster(self.backend()?.cluster?)
+    }
+
+    /// The rule that matched.
+    #[must_use]
+    pub fn rule(&self) -> Option<&Rule> {
+        let found = self.found?;
+        let routes = self.view.snapshot().listeners.get(found.listener as usize)?;
+        routes.table.rule(found.rule)
+    }
+
+    fn backend(&self) -> Option<&Backend> {
+        self.rule()?.backends.get(self.found?.backend? as usize)
+    }
+
+    /// The edits to apply: the rule's, then those of the chosen backend.
+    #[must_use]
+    pub fn filters(&self) -> (&Filters, Option<&Filters>) {
+        static NONE: Filters = Filters {
+            request: HeaderEdits { set: Vec::new(), add: Vec::new(), remove: Vec::new() },
+            response: HeaderEdits { set: Vec::new(), add: Vec::new(), remove: Vec::new() },
+            hostname: None,
+            path: None,
+        };
+        let rule = self.rule().map_or(&NONE, |rule| &rule.filters);
+        (rule, self.backend().map(|backend| &backend.filters))
+    }
+
+    /// How many bytes of the path the rule matched, for rewrites (`route::rewrite`).
+    #[must_use]
+    pub fn matched_prefix(&self) -> usize {
+        self.found.map_or(0, |found| found.prefix as usize)
+    }
+
+    /// Appends the value of `location` when the answer is a redirect; says whether it is.
+    pub fn location(&self, head: &RequestHead<'_>, scheme: Scheme, out: &mut Vec<u8>) -> bool {
+        let redirect = self.rule().and_then(|rule| rule.redirect.as_ref());
+        if let Some(redirect) = redirect {
+            answer::location(redirect, head, scheme, self.matched_prefix(), out);
+        }
+        redirect.is_some()
+    }
+
+    /// How many mirrors the rule has.
+    #[must_use]
+    pub fn mirrors(&self) -> usize {
+        self.rule().map_or(0, |rule| rule.mirrors.len())
+    }
+
+    /// Where mirror number `at` of this request goes; `None` when the sample leaves it out or it
+    /// has no endpoint. To be asked once per mirror. Mirrors hold no ticket: their answers are
+    /// thrown away and teach nothing.
+    pub fn mirror(&self, at: usize, world: &mut World, now: Instant) -> Option<Attempt> {
+        let mirror = self.rule()?.mirrors.get(at)?;
+        if world.below(u64::from(mirror.denominator)) >= u64::from(mirror.numerator) {
+            return None;
+        }
+        let picked = world.pick(self.view.cluster(mirror.cluster)?, &[], now)?;
+        Some(Attempt {
+            endpoint: picked.endpoint,
+            address: picked.address,
+            fresh: false,
+            connect_timeout: picked.connect_timeout,
+            deadline: (self.deadline != Instant::NEVER).then_some(self.deadline),
+        })
+    }
+}
+
+/// A backend by weight; `None` when there is none with a weight.
+fn choose(backends: &[Backend], world: &mut World) -> Option<usize> {
+    if let [only] = backends {
+        return (only.weight > 0).then_some(0);
+    }
+    let total = backends.iter().map(|backend| u64::from(backend.weight)).sum();
+    if total == 0 {
+        return None;
+    }
+    let mut left = world.below(total);
+    backends.iter().position(|backend| {
+        let weight = u64::from(backend.weight);
+        let here = left < weight;
+        left = left.saturating_sub(weight);
+        here
+    })
+}
+
+/// Indices are bounded by what a snapshot and a head can hold, far below `u32::MAX`.
+fn index(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,44 @@
+//! Did an exchange succeed, as the success rate counts it?
+
+use crate::message::Fault;
+use crate::record::Classification;
+
+/// Linkerd's default: 5xx is a failure, every other status a success. An answer that was not
+/// completed (a fault after the upstream's head) and one that was never given are failures too.
+/// A `local` answer is complete by itself, so its status alone counts.
+#[must_use]
+pub const fn classify(status: Option<u16>, local: bool, fault: Option<Fault>) -> Classification {
+    match status {
+        Some(status) if status < 500 && (local || fault.is_none()) => Classification::Success,
+        Some(_) | None => Classification::Failure,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::classify;
+    use crate::message::{Cause, Fault, Stage};
+    use crate::record::Classification::{Failure, Success};
+
+    #[test]
+    fn every_row() {
+        let cut = Some(Fault::upstream(Stage::Relay, Cause::Closed));
+        let bad = Some(Fault::client(Stage::Head, Cause::BadField));
+        let rows = [
+            (Some(101), false, None, Success),
+            (Some(200), false, None, Success),
+            (Some(404), false, None, Success),
+            (Some(499), false, None, Success),
+            (Some(500), false, None, Failure),
+            (Some(599), false, None, Failure),
+            (Some(200), false, cut, Failure),
+            (Some(400), true, bad, Success),
+            (Some(503), true, cut, Failure),
+            (None, false, None, Failure),
+            (None, false, cut, Failure),
+        ];
+        for (status, local, fault, expected) in rows {
+            assert_eq!(classify(status, local, fault), expected, "{status:?} {local} {fault:?}");
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! The facts of one exchange: what metrics, access log and (later) traces and tap read.
+
+use crate::cluster::EndpointId;
+use crate::message::{Fault, Method};
+use crate::time::{Duration, Instant};
+
+/// Exactly one per exchange.
+#[derive(Clone, Copy, Debug)]
+pub struct Record {
+    /// The endpoint that was tried last.
+    pub endpoint: Option<EndpointId>,
+    /// The request's method.
+    pub method: Method,
+    /// The status sent to the client; `None` when nothing was sent.
+    pub status: Option<u16>,
+    /// Whether the answer was made by the proxy itself.
+    pub local: bool,
+    /// Why it failed, if it did.
+    pub fault: Option<Fault>,
+    /// Success or failure (`policy::classify`).
+    pub classification: Classification,
+    /// When the request head was complete.
+    pub start: Instant,
+    /// From `start` to the response's first byte (Linkerd's `response_latency_ms`).
+    pub latency: Option<Duration>,
+    /// From `start` to the end.
+    pub total: Duration,
+    /// Attempts made: 0 when answered without an endpoint, 2 and more after retries.
+    pub attempts: u8,
+    /// Request body bytes taken from the client.
+    pub received: u64,
+    /// Response body bytes given to the client.
+    pub sent: u64,
+}
+
+/// Linkerd's `classification` label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Classification {
+    /// The answer counts for the success rate.
+    Success,
+    /// The answer counts against it: 5xx, or no complete answer.
+    Failure,
+}

@@ -1,0 +1,200 @@
+//! What the world is said to be: one whole, immutable picture of routes and clusters, compiled by
+//! discovery and adopted by every worker.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::policy::route::RouteTable;
+use crate::time::Duration;
+
+/// One picture of the world. Built once, shared by all workers, never changed.
+#[derive(Debug, Default)]
+pub struct Snapshot {
+    /// Rises by one with each published snapshot; 0 is "none yet".
+    pub generation: u64,
+    /// What each listener routes to, by the listener's name in the configuration.
+    pub listeners: Vec<ListenerRoutes>,
+    /// All clusters; rules refer to them by index.
+    pub clusters: Vec<Cluster>,
+}
+
+impl Snapshot {
+    /// The routes of the listener called `name`.
+    #[must_use]
+    pub fn listener(&self, name: &str) -> Option<&ListenerRoutes> {
+        self.listeners.iter().find(|l| &*l.name == name)
+    }
+}
+
+/// The routes of one listener.
+#[derive(Debug)]
+pub struct ListenerRoutes {
+    /// The listener's name in the configuration.
+    pub name: Arc<str>,
+    /// Host, path, header, method and query matches to rules.
+    pub table: RouteTable,
+}
+
+/// A set of interchangeable endpoints: one port of a service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cluster {
+    /// Identity across snapshots: learned state survives while this stays the same.
+    pub key: ClusterKey,
+    /// How endpoints are chosen.
+    pub balancer: Balancer,
+    /// Time allowed for a TCP connect. Default 1 s (Linkerd outbound).
+    pub connect_timeout: Duration,
+    /// Ready endpoints, sorted by address, no address twice.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// The identity of a cluster.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClusterKey {
+    /// Namespace; `default` for services from the configuration file.
+    pub namespace: Arc<str>,
+    /// The service's name.
+    pub service: Arc<str>,
+    /// The service's port.
+    pub port: u16,
+}
+
+/// One endpoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Share of traffic relative to its siblings. Default 1; 0 gets none.
+    pub weight: u32,
+    /// Name for people: the pod's, else empty.
+    pub name: Arc<str>,
+}
+
+/// How a cluster chooses among its endpoints.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Balancer {
+    /// Power of two choices on peak-EWMA latency × (outstanding requests + 1).
+    PeakEwma {
+        /// Time in which an old latency loses most of its weight. Default 10 s (Linkerd).
+        decay: Duration,
+        /// Latency assumed of an endpoint not yet measured. Default 30 ms (Linkerd).
+        default_rtt: Duration,
+    },
+    /// Power of two choices on outstanding requests.
+    LeastRequest,
+    /// Smooth weighted round-robin.
+    RoundRobin,
+}
+
+impl Default for Balancer {
+    fn default() -> Self {
+        Self::PeakEwma { decay: Duration::from_secs(10), default_rtt: Duration::from_millis(30) }
+    }
+}
+
+/// What to do with a request that matched: the unit of Gateway API routing.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rule {
+    /// `namespace/route/rule-index`, or the service for an implicit default; a metric label.
+    pub name: Arc<str>,
+    /// Where the request goes, by weight. Empty with no redirect means 500 (Gateway API).
+    pub backends: Vec<Backend>,
+    /// Answer with a redirect instead of forwarding.
+    pub redirect: Option<Redirect>,
+    /// Edits for every backend of the rule.
+    pub filters: Filters,
+    /// Copies of the request, whose answers are thrown away.
+    pub mirrors: Vec<Mirror>,
+    /// Time limits.
+    pub timeouts: Timeouts,
+}
+
+/// One weighted destination of a rule.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Backend {
+    /// Index into `Snapshot::clusters`; `None` when the reference does not resolve: its share of
+    /// requests is answered with 500 (Gateway API).
+    pub cluster: Option<u32>,
+    /// Share relative to the other backends. 0 gets none. Default 1.
+    pub weight: u32,
+    /// Edits for this backend only, after the rule's.
+    pub filters: Filters,
+}
+
+/// Edits of heads.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Filters {
+    /// RequestHeaderModifier.
+    pub request: HeaderEdits,
+    /// ResponseHeaderModifier.
+    pub response: HeaderEdits,
+    /// URLRewrite: replaces the Host sent upstream.
+    pub hostname: Option<Arc<str>>,
+    /// URLRewrite: replaces the path.
+    pub path: Option<PathRewrite>,
+}
+
+/// A header modifier: first `set`, then `add`, then `remove` (Gateway API HTTPHeaderFilter).
+/// Names and values are validated when compiled: tokens, and no CR, LF or NUL.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct HeaderEdits {
+    /// Overwrites or adds.
+    pub set: Vec<(Box<str>, Box<str>)>,
+    /// Appends another line.
+    pub add: Vec<(Box<str>, Box<str>)>,
+    /// Removes every line of that name.
+    pub remove: Vec<Box<str>>,
+}
+
+impl HeaderEdits {
+    /// Whether there is nothing to edit.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    }
+}
+
+/// A path modifier; the query stays.
+#[derive(Debug, Clone, PartialEq)]
+pub enum PathRewrite {
+    /// ReplaceFullPath.
+    Full(Box<str>),
+    /// ReplacePrefixMatch: the matched prefix is replaced.
+    Prefix(Box<str>),
+}
+
+/// RequestRedirect.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Redirect {
+    /// `http` or `https`; default: the scheme of the request.
+    pub scheme: Option<Box<str>>,
+    /// Default: the host of the request.
+    pub hostname: Option<Box<str>>,
+    /// Default: derived from the scheme, else the request's port.
+    pub port: Option<u16>,
+    /// Default: the path of the request.
+    pub path: Option<PathRewrite>,
+    /// 301, 302 (default), 303, 307 or 308.
+    pub status: u16,
+}
+
+/// RequestMirror. Only requests whose body is empty or fits the first buffer are mirrored, so
+/// that a slow mirror never holds a request back.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Mirror {
+    /// Index into `Snapshot::clusters`.
+    pub cluster: u32,
+    /// Mirrored share: `numerator` of `denominator` requests. Default 1 of 1.
+    pub numerator: u32,
+    /// See `numerator`; never 0.
+    pub denominator: u32,
+}
+
+/// Time limits of a rule (Gateway API HTTPRouteTimeouts). `None` is no limit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timeouts {
+    /// From the request's head to the end of its response.
+    pub request: Option<Duration>,
+    /// One attempt, from sending to the end of the response.
+    pub backend_request: Option<Duration>,
+}

@@ -1,0 +1,287 @@
+//! Writes heads: lines that may pass are copied as they came, the rest is written anew.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use super::names::tag;
+use crate::message::{Field, Framing, RequestHead, ResponseHead, Tag, Version};
+use crate::policy::forward::{Modifiers, RequestEdits, ResponseEdits, rewrite_path};
+
+/// Ends the data of a chunk.
+pub const CHUNK_END: &[u8] = b"\r\n";
+/// The last chunk; trailers and an empty line follow.
+pub const LAST_CHUNK: &[u8] = b"0\r\n";
+
+/// Appends the request head as it goes upstream.
+pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    out.reserve(room(head.fields) + head.target.len() + 256);
+    out.extend_from_slice(head.method_token);
+    out.push(b' ');
+    match edits.path {
+        Some((rewrite, matched)) => rewrite_path(rewrite, head.target, matched, out),
+        None => out.extend_from_slice(head.target),
+    }
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    if let Some(host) = edits.host {
+        line(b"host", host, out);
+    }
+    let mode = edits.hop.forwarded;
+    let client = edits.hop.client.is_some();
+    let untouched = edits.headers.is_empty();
+    for field in head.fields {
+        let passes = match field.tag {
+            Tag::Other => true,
+            Tag::Host => edits.host.is_none(),
+            Tag::Expect => edits.expect,
+            Tag::Trailer => edits.framing == Framing::Chunked,
+            Tag::ForwardedFor => !(client && mode.x_forwarded()),
+            Tag::Forwarded => !(client && mode.rfc7239()),
+            Tag::Via | Tag::ForwardedProto | Tag::ForwardedHost => true,
+            _ => false,
+        };
+        if passes && (untouched || !modified(&edits.headers, field)) {
+            copy(field, out);
+        }
+    }
+    framing(edits.framing, out);
+    request_connection(edits, out);
+    forwarded(head, edits, out);
+    if let Some(name) = edits.hop.via {
+        via(head.version, name, out);
+    }
+    modifiers(&edits.headers, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Appends the response head as it goes to the client.
+pub fn response(head: &ResponseHead<'_>, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
+    out.reserve(room(head.fields) + head.reason.len() + 192);
+    out.extend_from_slice(b"HTTP/1.1 ");
+    decimal(head.status.into(), out);
+    out.push(b' ');
+    out.extend_from_slice(head.reason);
+    out.extend_from_slice(b"\r\n");
+    let untouched = edits.headers.is_empty();
+    for field in head.fields {
+        let passes = match field.tag {
+            // Meant for requests; in a response they are fields like any other.
+            Tag::Other | Tag::Via | Tag::Host | Tag::Expect => true,
+            Tag::ForwardedFor | Tag::ForwardedProto | Tag::ForwardedHost | Tag::Forwarded => true,
+            Tag::Trailer => edits.framing == Framing::Chunked,
+            Tag::ContentLength => edits.keep_length,
+            _ => false,
+        };
+        if passes && (untouched || !modified(&edits.headers, field)) {
+            copy(field, out);
+        }
+    }
+    framing(edits.framing, out);
+    match edits.upgrade {
+        Some(protocol) => {
+            out.extend_from_slice(b"connection: upgrade\r\n");
+            line(b"upgrade", protocol, out);
+        }
+        None if edits.close => out.extend_from_slice(b"connection: close\r\n"),
+        None if edits.keep_alive => out.extend_from_slice(b"connection: keep-alive\r\n"),
+        None => {}
+    }
+    if let Some(name) = edits.via {
+        via(head.version, name, out);
+    }
+    modifiers(&edits.headers, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the size line of a chunk; the number of bytes used.
+#[must_use]
+pub fn chunk_size(len: u64, out: &mut [u8; 18]) -> usize {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    let digits = (64 - len.leading_zeros()).div_ceil(4).max(1) as usize;
+    for (at, byte) in out[..digits].iter_mut().enumerate() {
+        *byte = HEX[(len >> (4 * (digits - 1 - at))) as usize & 15];
+    }
+    out[digits..digits + 2].copy_from_slice(b"\r\n");
+    digits + 2
+}
+
+/// Appends a number in decimal.
+pub fn decimal(mut n: u64, out: &mut Vec<u8>) {
+    let mut digits = [0_u8; 20];
+    let mut at = digits.len();
+    loop {
+        at -= 1;
+        digits[at] = b'0' + (n % 10) as u8;
+        n /= 10;
+        if n == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[at..]);
+}
+
+/// An upper bound of what copying `fields` takes.
+fn room(fields: &[Field<'_>]) -> usize {
+    fields
+        .iter()
+        .map(|f| f.name.len() + f.value.len() + 4)
+        .sum()
+}
+
+#[inline]
+fn copy(field: &Field<'_>, out: &mut Vec<u8>) {
+    if field.line.is_empty() {
+        line(field.name, field.value, out);
+    } else {
+        out.extend_from_slice(field.line);
+    }
+}
+
+fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+    out.extend_from_slice(name);
+    out.extend_from_slice(b": ");
+    out.extend_from_slice(value);
+    out.extend_from_slice(b"\r\n");
+}
+
+fn framing(framing: Framing, out: &mut Vec<u8>) {
+    match framing {
+        Framing::Length(n) => {
+            out.extend_from_slice(b"content-length: ");
+            decimal(n, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        Framing::None | Framing::Close => {}
+    }
+}
+
+/// RFC 9110 7.6.1: whatever concerns this hop only is listed in `Connection`.
+fn request_connection(edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    let options = [
+        (edits.close, &b"close"[..]),
+        (edits.te_trailers, b"te"),
+        (edits.upgrade.is_some(), b"upgrade"),
+    ];
+    let mut separator = &b"connection: "[..];
+    for (_, option) in options.iter().filter(|(wanted, _)| *wanted) {
+        out.extend_from_slice(separator);
+        out.extend_from_slice(option);
+        separator = b", ";
+    }
+    if separator == b", " {
+        out.extend_from_slice(b"\r\n");
+    }
+    if edits.te_trailers {
+        line(b"te", b"trailers", out);
+    }
+    if let Some(protocol) = edits.upgrade {
+        line(b"upgrade", protocol, out);
+    }
+}
+
+/// Tells the next hop who the client is.
+fn forwarded(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    let (mode, Some(client)) = (edits.hop.forwarded, edits.hop.client) else {
+        return;
+    };
+    let has = |tag: Tag| head.fields.iter().any(|f| f.tag == tag);
+    let modified = |name: &[u8]| !edits.headers.is_empty() && edits.headers.names(name);
+    let scheme = edits.hop.scheme.as_bytes();
+    if mode.x_forwarded() {
+        if !modified(b"x-forwarded-for") {
+            list(b"x-forwarded-for: ", Tag::ForwardedFor, head.fields, out);
+            address(client, out);
+            out.extend_from_slice(b"\r\n");
+        }
+        if !has(Tag::ForwardedProto) && !modified(b"x-forwarded-proto") {
+            line(b"x-forwarded-proto", scheme, out);
+        }
+        let known = !head.authority.is_empty();
+        if known && !has(Tag::ForwardedHost) && !modified(b"x-forwarded-host") {
+            line(b"x-forwarded-host", head.authority, out);
+        }
+    }
+    if mode.rfc7239() && !modified(b"forwarded") {
+        list(b"forwarded: ", Tag::Forwarded, head.fields, out);
+        let quotes = if client.is_ipv6() {
+            (&b"for=\"["[..], &b"]\""[..])
+        } else {
+            (&b"for="[..], &b""[..])
+        };
+        out.extend_from_slice(quotes.0);
+        address(client, out);
+        out.extend_from_slice(quotes.1);
+        if !head.authority.is_empty() {
+            out.extend_from_slice(b";host=\"");
+            out.extend_from_slice(head.authority);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b";proto=");
+        out.extend_from_slice(scheme);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Begins a line with the values that came, ready for one more.
+fn list(start: &[u8], tag: Tag, fields: &[Field<'_>], out: &mut Vec<u8>) {
+    out.extend_from_slice(start);
+    for field in fields
+        .iter()
+        .filter(|f| f.tag == tag && !f.value.is_empty())
+    {
+        out.extend_from_slice(field.value);
+        out.extend_from_slice(b", ");
+    }
+}
+
+fn address(address: IpAddr, out: &mut Vec<u8>) {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => {
+            for (at, octet) in v4.octets().into_iter().enumerate() {
+                if at > 0 {
+                    out.push(b'.');
+                }
+                decimal(octet.into(), out);
+            }
+        }
+        // Writing to a Vec cannot fail.
+        IpAddr::V6(v6) => drop(write!(out, "{v6}")),
+    }
+}
+
+/// RFC 9110 7.6.3: the version in which the message was received.
+fn via(received: Version, name: &str, out: &mut Vec<u8>) {
+    let version: &[u8] = match received {
+        Version::Http10 => b"via: 1.0 ",
+        Version::Http11 => b"via: 1.1 ",
+    };
+    out.extend_from_slice(version);
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b"\r\n");
+}
+
+fn modified(modifiers: &Modifiers<'_>, field: &Field<'_>) -> bool {
+    may_modify(field.tag) && modifiers.drops(field.name)
+}
+
+fn modifiers(modifiers: &Modifiers<'_>, out: &mut Vec<u8>) {
+    for (name, value) in modifiers.lines() {
+        if may_modify(tag(name.as_bytes())) {
+            line(name.as_bytes(), value.as_bytes(), out);
+        }
+    }
+}
+
+/// Framing and connection are not the user's to modify, and the Host has a filter of its own.
+const fn may_modify(tag: Tag) -> bool {
+    matches!(
+        tag,
+        Tag::Other
+            | Tag::Identity
+            | Tag::Via
+            | Tag::ForwardedFor
+            | Tag::ForwardedProto
+            | Tag::ForwardedHost
+            | Tag::Forwarded
+    )
+}

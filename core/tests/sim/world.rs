@@ -1,0 +1,70 @@
+//! Snapshots and heads for simulations.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+
+use ringway_core::message::{Connection, Framing, Method, RequestHead, Upgrade, Version};
+use ringway_core::policy::route::RouteTableBuilder;
+use ringway_core::snapshot::{
+    Backend, Balancer, Cluster, ClusterKey, Endpoint, Filters, ListenerRoutes, Rule, Snapshot,
+};
+use ringway_core::time::Duration;
+
+/// The address of scripted endpoint `n`.
+pub(crate) fn address(n: u16) -> SocketAddr {
+    SocketAddr::from((Ipv4Addr::LOCALHOST, 1000 + n))
+}
+
+/// Which endpoint an address belongs to.
+pub(crate) fn number(address: SocketAddr) -> u16 {
+    address.port() - 1000
+}
+
+/// A cluster of `(endpoint, weight)`.
+pub(crate) fn cluster(name: &str, balancer: Balancer, endpoints: &[(u16, u32)]) -> Cluster {
+    Cluster {
+        key: ClusterKey { namespace: "default".into(), service: name.into(), port: 80 },
+        balancer,
+        connect_timeout: Duration::from_secs(1),
+        endpoints: endpoints
+            .iter()
+            .map(|&(n, weight)| Endpoint { address: address(n), weight, name: "".into() })
+            .collect(),
+    }
+}
+
+/// A rule that splits among clusters by weight.
+pub(crate) fn split(backends: &[(Option<u32>, u32)]) -> Rule {
+    let backend =
+        |&(cluster, weight)| Backend { cluster, weight, filters: Filters::default() };
+    Rule { backends: backends.iter().map(backend).collect(), ..Rule::default() }
+}
+
+/// A snapshot with one listener, `main`, on which every request meets `rule`.
+pub(crate) fn snapshot(generation: u64, rule: Rule, clusters: Vec<Cluster>) -> Arc<Snapshot> {
+    let mut table = RouteTableBuilder::new();
+    table.add(&[], Vec::new(), rule).unwrap();
+    let listeners = vec![ListenerRoutes { name: "main".into(), table: table.build() }];
+    Arc::new(Snapshot { generation, listeners, clusters })
+}
+
+/// A request.
+pub(crate) const fn head(method: Method, token: &'static [u8]) -> RequestHead<'static> {
+    RequestHead {
+        method,
+        method_token: token,
+        authority: b"a.io",
+        target: b"/foo/x?y=1",
+        absolute: false,
+        version: Version::Http11,
+        fields: &[],
+        framing: Framing::None,
+        connection: Connection { persistent: true, upgrade: false },
+        expect_continue: false,
+        upgrade: Upgrade::None,
+        te_trailers: false,
+    }
+}
+
+/// A GET.
+pub(crate) const GET: RequestHead<'static> = head(Method::Get, b"GET");
