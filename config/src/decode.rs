@@ -1,0 +1,229 @@
+//! From a checked tree to the typed configuration. A value that did not pass the check is reported
+//! already; here it counts as absent, so that the remaining checks can still be made.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+
+use ringway_core::time::Duration;
+use serde::de::value::{Error, StrDeserializer};
+use serde::de::{Deserialize, IntoDeserializer};
+
+use crate::duration;
+use crate::listener::Listener;
+use crate::scalar;
+use crate::service::{HTTP, StaticEndpoint, StaticService, balancer};
+use crate::settings::{
+    AccessLog, Admin, Config, Discovery, Dns, Limits, Log, Shutdown, Timeouts, Workers,
+};
+use crate::tree::{Entry, Node};
+
+/// Builds the configuration; relative paths are taken from `base`.
+pub(crate) fn config(root: &Node, base: &Path) -> Config {
+    let root = Section(Some(root));
+    let timeouts = timeouts(&root.section("timeouts"));
+    let services = root.section("services");
+    let service = |entry| service(entry, timeouts.connect);
+    Config {
+        workers: workers(&root.section("workers")),
+        listeners: root
+            .items("listeners")
+            .iter()
+            .filter_map(listener)
+            .collect(),
+        admin: admin(&root.section("admin")),
+        services: services.entries().iter().map(service).collect(),
+        discovery: discovery(&root.section("discovery"), base),
+        limits: limits(&root.section("limits")),
+        shutdown: shutdown(&root.section("shutdown")),
+        access_log: access_log(&root.section("access_log"), base),
+        log: log(&root.section("log")),
+        timeouts,
+    }
+}
+
+fn workers(section: &Section<'_>) -> Workers {
+    let default = Workers::default();
+    Workers {
+        count: section.count("count").or(default.count),
+        pin: section.choice("pin").unwrap_or(default.pin),
+        driver: section.choice("driver").unwrap_or(default.driver),
+    }
+}
+
+fn listener(node: &Node) -> Option<Listener> {
+    let section = Section(Some(node));
+    let kind = section.choice("kind").unwrap_or_default();
+    let mut listener = Listener::new(section.text("name")?, section.parse("address")?, kind);
+    listener.service = section.text("service").map(ToOwned::to_owned);
+    listener.target = section.parse("target");
+    listener.allow_connect = section
+        .boolean("allow_connect")
+        .unwrap_or(listener.allow_connect);
+    listener.forwarded = section.choice("forwarded").unwrap_or(listener.forwarded);
+    listener.via = section.boolean("via").unwrap_or(listener.via);
+    Some(listener)
+}
+
+fn admin(section: &Section<'_>) -> Admin {
+    match section.text("address") {
+        None => Admin::default(),
+        // `off` is no address.
+        Some(text) => Admin {
+            address: text.parse::<SocketAddr>().ok(),
+        },
+    }
+}
+
+fn service(entry: &Entry, connect: Duration) -> StaticService {
+    let section = Section(Some(&entry.node));
+    let short = entry.node.items();
+    let endpoints = if short.is_empty() {
+        section.items("endpoints")
+    } else {
+        short
+    };
+    StaticService {
+        name: entry.key.clone(),
+        port: section.parse("port").unwrap_or(HTTP),
+        endpoints: endpoints.iter().filter_map(endpoint).collect(),
+        balancer: section
+            .text("balancer")
+            .and_then(balancer)
+            .unwrap_or_default(),
+        connect_timeout: section.duration("connect_timeout", connect),
+    }
+}
+
+fn endpoint(node: &Node) -> Option<StaticEndpoint> {
+    let section = Section(Some(node));
+    let text = node.text().or_else(|| section.text("address"))?;
+    let weight = section.parse("weight").unwrap_or(1);
+    Some(StaticEndpoint {
+        address: text.parse().ok()?,
+        weight,
+    })
+}
+
+fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
+    let default = Discovery::default();
+    let dns = section.section("dns");
+    Discovery {
+        manifests: section
+            .text("manifests")
+            .map(|text| scalar::relative(text, base)),
+        namespace: section
+            .text("namespace")
+            .map_or(default.namespace, ToOwned::to_owned),
+        dns: Dns {
+            min_ttl: dns.duration("min_ttl", default.dns.min_ttl),
+            max_ttl: dns.duration("max_ttl", default.dns.max_ttl),
+        },
+    }
+}
+
+fn timeouts(section: &Section<'_>) -> Timeouts {
+    let default = Timeouts::default();
+    Timeouts {
+        head: section.duration("head", default.head),
+        idle_client: section.duration("idle_client", default.idle_client),
+        idle_upstream: section.duration("idle_upstream", default.idle_upstream),
+        connect: section.duration("connect", default.connect),
+        connect_inbound: section.duration("connect_inbound", default.connect_inbound),
+        body_idle: section.duration("body_idle", default.body_idle),
+        response: section.duration_or_off("response", default.response),
+        tunnel_idle: section.duration_or_off("tunnel_idle", default.tunnel_idle),
+    }
+}
+
+fn limits(section: &Section<'_>) -> Limits {
+    let default = Limits::default();
+    Limits {
+        head_bytes: section.bytes("head_bytes").unwrap_or(default.head_bytes),
+        target_bytes: section
+            .bytes("target_bytes")
+            .unwrap_or(default.target_bytes),
+        fields: section.count("fields").unwrap_or(default.fields),
+        connections: section.count("connections").or(default.connections),
+        pool_idle_per_endpoint: section
+            .count("pool_idle_per_endpoint")
+            .unwrap_or(default.pool_idle_per_endpoint),
+    }
+}
+
+fn shutdown(section: &Section<'_>) -> Shutdown {
+    Shutdown {
+        grace: section.duration("grace", Shutdown::default().grace),
+    }
+}
+
+fn access_log(section: &Section<'_>, base: &Path) -> AccessLog {
+    let default = AccessLog::default();
+    AccessLog {
+        format: section.choice("format").unwrap_or(default.format),
+        sink: section
+            .text("path")
+            .map_or(default.sink, |text| scalar::sink(text, base)),
+    }
+}
+
+fn log(section: &Section<'_>) -> Log {
+    let default = Log::default();
+    Log {
+        level: section
+            .text("level")
+            .map_or(default.level, ToOwned::to_owned),
+        format: section.choice("format").unwrap_or(default.format),
+    }
+}
+
+/// A mapping that may be absent.
+struct Section<'n>(Option<&'n Node>);
+
+impl<'n> Section<'n> {
+    fn section(&self, key: &str) -> Self {
+        Self(self.0.and_then(|node| node.get(key)))
+    }
+
+    fn items(&self, key: &str) -> &'n [Node] {
+        self.section(key).0.map_or(&[], Node::items)
+    }
+
+    fn entries(&self) -> &'n [Entry] {
+        self.0.map_or(&[], Node::entries)
+    }
+
+    fn text(&self, key: &str) -> Option<&'n str> {
+        self.section(key).0?.text()
+    }
+
+    fn parse<T: FromStr>(&self, key: &str) -> Option<T> {
+        self.text(key)?.parse().ok()
+    }
+
+    fn count(&self, key: &str) -> Option<usize> {
+        self.parse(key)
+    }
+
+    fn bytes(&self, key: &str) -> Option<usize> {
+        usize::try_from(scalar::bytes(self.text(key)?)?).ok()
+    }
+
+    fn boolean(&self, key: &str) -> Option<bool> {
+        scalar::boolean(self.text(key)?)
+    }
+
+    fn duration(&self, key: &str, default: Duration) -> Duration {
+        self.text(key).and_then(duration::parse).unwrap_or(default)
+    }
+
+    fn duration_or_off(&self, key: &str, default: Option<Duration>) -> Option<Duration> {
+        self.text(key).map_or(default, duration::parse)
+    }
+
+    /// One of an enum's words, as serde spells them.
+    fn choice<T: Deserialize<'n>>(&self, key: &str) -> Option<T> {
+        let text: StrDeserializer<'n, Error> = self.text(key)?.into_deserializer();
+        T::deserialize(text).ok()
+    }
+}

@@ -1,0 +1,93 @@
+//! Listeners: where connections are accepted, and what their requests are taken for.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+/// One accepting address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listener {
+    /// Unique; a metric label, and the name by which routes are attached.
+    pub name: String,
+    /// Unique among the listeners and the admin server.
+    pub address: SocketAddr,
+    /// What its requests are taken for. Default `gateway`.
+    pub kind: Kind,
+    /// Gateway: the service for requests that match no route. Default none: they get 404.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub service: Option<String>,
+    /// Inbound: the local application; always there for that kind, never for another.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<SocketAddr>,
+    /// Whether CONNECT opens a tunnel. Default no: 405.
+    pub allow_connect: bool,
+    /// How the client is made known upstream. Default `x-forwarded` for a gateway, else `off`.
+    pub forwarded: ForwardedMode,
+    /// Whether `Via: 1.1 ringway` is appended. Default yes (Linkerd 1.x; RFC 9110 section 7.6.3).
+    pub via: bool,
+}
+
+impl Listener {
+    /// A listener of that kind with the defaults of its kind.
+    #[must_use]
+    pub fn new(name: impl Into<String>, address: SocketAddr, kind: Kind) -> Self {
+        Self {
+            name: name.into(),
+            address,
+            kind,
+            service: None,
+            target: None,
+            allow_connect: false,
+            forwarded: kind.forwarded(),
+            via: true,
+        }
+    }
+}
+
+/// What a listener's requests are taken for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    /// A plain reverse proxy: routes by host and path.
+    #[default]
+    Gateway,
+    /// From the local application: original destination, or Host / absolute-form.
+    Outbound,
+    /// To the local application.
+    Inbound,
+}
+
+impl Kind {
+    /// The kind's `forwarded` unless the file says otherwise: only a gateway is where the client
+    /// would be lost; between sidecars the application's own fields stay as they are.
+    #[must_use]
+    pub const fn forwarded(self) -> ForwardedMode {
+        match self {
+            Self::Gateway => ForwardedMode::XForwarded,
+            Self::Outbound | Self::Inbound => ForwardedMode::Off,
+        }
+    }
+}
+
+/// How the client's address, scheme and host are made known upstream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ForwardedMode {
+    /// Fields are passed as they came.
+    #[default]
+    Off,
+    /// `x-forwarded-for` is appended to; `x-forwarded-proto` and `-host` are set if absent.
+    XForwarded,
+    /// `Forwarded` (RFC 7239) is appended to.
+    Rfc7239,
+}
+
+impl From<ForwardedMode> for ringway_core::policy::forward::ForwardedMode {
+    fn from(mode: ForwardedMode) -> Self {
+        match mode {
+            ForwardedMode::Off => Self::Off,
+            ForwardedMode::XForwarded => Self::XForwarded,
+            ForwardedMode::Rfc7239 => Self::Rfc7239,
+        }
+    }
+}
