@@ -1,0 +1,37 @@
+# The usual ways into the project; `make help` lists them.
+CARGO ?= cargo
+.DEFAULT_GOAL := help
+.PHONY: help build run test lint fmt deny bench compare schema
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+build: ## the optimised binary, target/release/ringway
+	$(CARGO) build --release --locked
+
+run: ## the demo: three services, the proxy in front, a live table
+	$(CARGO) run --release --locked -- demo
+
+test: ## everything: unit, properties, fuzz corpus, end to end (installs its peers first)
+	tests/setup
+	$(CARGO) build --workspace --locked
+	$(CARGO) test --workspace --locked
+
+lint: ## clippy over all targets; a warning is an error
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+fmt: ## format the sources in place
+	$(CARGO) fmt --all
+
+deny: ## licences, advisories, duplicates and sources of dependencies
+	.ci/run deny
+
+bench: ## micro benchmarks of core (criterion)
+	$(CARGO) bench --locked -p ringway-benches
+
+compare: build ## CPU a request and idle memory beside HAProxy, nginx and Envoy
+	perf/setup
+	perf/compare.py
+
+schema: ## write the schema and reference of ringway.yaml anew from the code
+	BLESS=1 $(CARGO) test --locked -p ringway-config

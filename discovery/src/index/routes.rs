@@ -1,0 +1,56 @@
+//! Routes by what they are attached to, in the order of their precedence.
+
+use crate::object::{NamespacedName, ParentKind, ParentRef, Route, RouteKind, ServicePort};
+
+/// All routes: the oldest first, then by namespace and name (Gateway API).
+#[derive(Debug)]
+pub(crate) struct Routes<'i>(Vec<&'i Route>);
+
+impl<'i> Routes<'i> {
+    pub(super) fn new(routes: impl Iterator<Item = &'i Route>) -> Self {
+        let mut routes: Vec<_> = routes.collect();
+        routes.sort_by_key(|r| (&r.created, &r.name, r.kind));
+        Self(routes)
+    }
+
+    /// The routes of the gateway listener of that name and port.
+    pub(crate) fn of_gateway(&self, listener: &str, port: u16) -> Vec<&'i Route> {
+        let attached = |parent: &ParentRef| {
+            parent.kind == ParentKind::Gateway
+                && (&*parent.name.name == listener || parent.section.as_deref() == Some(listener))
+                && parent.port.is_none_or(|number| number == port)
+        };
+        self.0.iter().filter(|r| r.parents.iter().any(attached)).copied().collect()
+    }
+
+    /// The routes of a service's port for clients in `namespace`.
+    ///
+    /// Routes from the client's namespace (consumer routes) replace those from the service's own
+    /// (producer routes); routes from elsewhere do not apply. GRPCRoutes replace HTTPRoutes
+    /// (GEP-1426, GEP-1294).
+    pub(crate) fn of_service(
+        &self,
+        service: &NamespacedName,
+        port: &ServicePort,
+        namespace: &str,
+    ) -> Vec<&'i Route> {
+        let attached = |parent: &ParentRef| {
+            parent.kind == ParentKind::Service
+                && parent.name == *service
+                && parent.port.is_none_or(|number| number == port.port)
+                && parent.section.as_ref().is_none_or(|name| *name == port.name)
+        };
+        let from = |namespace: &str| -> Vec<&'i Route> {
+            let here = self.0.iter().filter(|r| *r.name.namespace == *namespace);
+            here.filter(|r| r.parents.iter().any(attached)).copied().collect()
+        };
+        let mut routes = from(namespace);
+        if routes.is_empty() {
+            routes = from(&service.namespace);
+        }
+        if routes.iter().any(|r| r.kind == RouteKind::Grpc) {
+            routes.retain(|r| r.kind == RouteKind::Grpc);
+        }
+        routes
+    }
+}

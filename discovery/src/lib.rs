@@ -1,0 +1,39 @@
+//! Discovery learns: the one thread that watches, and tells the workers what the world looks like.
+//!
+//! ```text
+//! source/{files,fixed,names} ─► Event ─► index ─► settle ─► compile ─► Snapshot ─► mailbox (one per worker)
+//! ```
+//! Every source produces the same events, so a further one (the Kubernetes API server) is a
+//! further module in `source` and nothing else. `index`, `settle` and `compile` are pure.
+
+#![forbid(unsafe_code)]
+
+mod check;
+mod compile;
+mod event;
+mod handle;
+mod index;
+pub mod mailbox;
+mod manifest;
+mod object;
+mod settings;
+mod settle;
+mod source;
+mod status;
+mod thread;
+
+pub use check::{Summary, check};
+pub use compile::compile;
+pub use event::{Event, SourceId};
+pub use handle::{Handle, spawn};
+pub use index::Index;
+pub use manifest::{Found, ManifestError, read};
+pub use object::{
+    Addresses, Backend, Endpoint, EndpointSlice, External, Kind, NamespacedName, Object,
+    ParentKind, ParentRef, Route, RouteKind, RouteMirror, RouteRule, Service, ServicePort,
+    SlicePort,
+};
+pub use settings::Settings;
+pub use settle::Settle;
+pub use source::fixed::lower;
+pub use status::{SourceStatus, Status};

@@ -1,0 +1,116 @@
+//! Manifests: what is read, and what is said of mistakes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
+use super::{Found, ManifestError, read};
+use crate::object::{Object, RouteKind};
+
+const SHOP: &str = include_str!("../../tests/fixtures/shop.yaml");
+const BROKEN: &str = include_str!("../../tests/fixtures/broken.yaml");
+
+fn one(text: &str) -> Result<Found, Vec<ManifestError>> {
+    read(&[("a.yaml".into(), text.into())], "default")
+}
+
+#[test]
+fn a_whole_file_is_read() {
+    let found = one(SHOP).unwrap();
+    assert_eq!(found.objects.len(), 6);
+    let notes = [
+        "a.yaml:8:7: spec.ports[1]: only TCP ports are used",
+        "a.yaml:62:14: spec.rules[0].retry: has no effect yet",
+        "a.yaml:65:1: Deployment (apps/v1) is not used",
+    ];
+    assert_eq!(found.notes, notes);
+}
+
+#[test]
+fn every_mistake_has_its_place() {
+    let errors = one(BROKEN).unwrap_err();
+    let lines: Vec<_> = errors.iter().map(ToString::to_string).collect();
+    let expected = [
+        "a.yaml:6:13: spec.ports[0].port: found `70000`, expected a number from 1 to 65535",
+        "a.yaml:7:13: spec.ports[1].port: found `\"80\"`, expected a number from 1 to 65535; hint: write the number without quotes",
+        "a.yaml:15:51: spec.rules[0].matches[0].path.value: found `\"(\"`, expected a regular expression; hint: ",
+        "a.yaml:16:19: spec.rules[0].matches[1].method: found `get`, expected a method such as GET or POST; hint: methods are written in capital letters",
+        "a.yaml:17:28: spec.rules[0].timeouts.request: found `10 seconds`, expected a duration such as 10s, 500ms or 1m30s",
+        "a.yaml:18:26: spec.rules[0].filters[0].type: found `CORS`, expected one of RequestHeaderModifier, ",
+        "a.yaml:19:22: spec.rules[0].backendRefs[0].port: found nothing, expected the field `port`; hint: add it",
+        "a.yaml:26:18: endpoints[0].addresses[0]: found `web.local`, expected an IP address",
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for (line, expected) in lines.iter().zip(expected) {
+        assert!(line.starts_with(expected), "{line}\n{expected}");
+    }
+}
+
+#[test]
+fn json_lists_aliases_and_byte_order_marks_are_read() {
+    let json = "\u{feff}{\"apiVersion\":\"v1\",\"kind\":\"List\",\"items\":[\n\t{\"apiVersion\":\"v1\",\"kind\":\"Service\",\"metadata\":{\"name\":\"a\"},\"spec\":{\"ports\":[{\"port\":80}]}}]}";
+    assert_eq!(one(json).unwrap().objects.len(), 1);
+    let alias = "apiVersion: v1\nkind: Service\nmetadata: {name: &n a}\nspec: {ports: [{name: *n, port: 1}]}\n";
+    let found = one(alias).unwrap();
+    let Object::Service(service) = &found.objects[0] else { panic!("{found:?}") };
+    assert_eq!((&*service.ports[0].name, &*service.name.namespace), ("a", "default"));
+}
+
+#[test]
+fn garbage_is_refused_and_does_not_grow() {
+    for text in ["{", "- a", "just text", "a: [", "\t- x: y", "kind: Service", "a: 1\na: 2"] {
+        assert!(one(text).is_err(), "{text}");
+    }
+    assert!(read(&[("a.yaml".into(), vec![0xff])], "default").is_err());
+    assert!(one(&"[".repeat(100_000)).is_err());
+    let mut bomb = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for n in 1..20 {
+        let alias = format!("*a{}, ", n - 1);
+        bomb += &format!("a{n}: &a{n} [{}]\n", alias.repeat(10));
+    }
+    assert!(one(&bomb).is_err());
+    for text in ["", "---\n---\n", "# nothing\n"] {
+        assert_eq!(one(text).unwrap(), Found::default(), "{text}");
+    }
+}
+
+#[test]
+fn wrong_types_are_never_read_as_nothing() {
+    let route = |spec: &str| {
+        let head = "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata: {name: r}";
+        one(&format!("{head}\nspec: {spec}\n"))
+    };
+    assert!(route("{rules: [{}]}").is_ok());
+    for spec in [
+        "[]",
+        "x",
+        "{rules: {}}",
+        "{rules: [x]}",
+        "{rules: [{matches: [x]}]}",
+        "{rules: [{matches: [{path: /}]}]}",
+        "{rules: [{matches: [{headers: {a: b}}]}]}",
+        "{rules: [{filters: [{type: URLRewrite, urlRewrite: []}]}]}",
+        "{rules: [{filters: [{type: RequestHeaderModifier, requestHeaderModifier: {set: [x]}}]}]}",
+        "{rules: [{backendRefs: [{name: 1, port: 80}]}]}",
+        "{hostnames: [true]}",
+    ] {
+        assert!(route(spec).is_err(), "{spec}");
+    }
+}
+
+#[test]
+fn an_object_stands_once() {
+    let service =
+        "apiVersion: v1\nkind: Service\nmetadata: {name: a}\nspec: {ports: [{port: 1}]}\n";
+    let files = [("a.yaml".into(), service.into()), ("b.yaml".into(), service.into())];
+    let errors = read(&files, "default").unwrap_err();
+    assert!(errors[0].to_string().starts_with("b.yaml:1:1: "), "{}", errors[0]);
+    assert!(errors[0].problem.hint.ends_with("a.yaml:1"));
+}
+
+#[test]
+fn methods_of_grpc_are_paths() {
+    let route = "apiVersion: gateway.networking.k8s.io/v1\nkind: GRPCRoute\nmetadata: {name: g}\nspec:\n  rules:\n    - matches:\n        - method: {service: a.B, method: C}\n        - method: {service: a.B}\n        - method: {method: C}\n";
+    let found = one(route).unwrap();
+    let Object::Route(route) = &found.objects[0] else { panic!("{found:?}") };
+    assert_eq!(route.kind, RouteKind::Grpc);
+    let paths: Vec<_> = route.rules[0].matches.iter().map(|m| format!("{:?}", m.path)).collect();
+    assert_eq!(paths, ["Exact(\"/a.B/C\")", "Prefix(\"/a.B\")", "Regex(\"/[^/]+/C\")"]);
+}

@@ -1,0 +1,200 @@
+//! The objects that discovery knows, with just the fields it reads, and already checked.
+//!
+//! They are Kubernetes' and the Gateway API's; `services:` and DNS are lowered to them.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use ringway_core::snapshot::{Balancer, Filters, Redirect};
+use ringway_core::time::Duration;
+
+mod route;
+
+pub use route::{Backend, ParentKind, ParentRef, Route, RouteKind, RouteMirror, RouteRule};
+
+/// The name of an object within its kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NamespacedName {
+    /// The namespace; empty for names of DNS, which have none.
+    pub namespace: Arc<str>,
+    /// The name.
+    pub name: Arc<str>,
+}
+
+impl NamespacedName {
+    /// `namespace/name`.
+    #[must_use]
+    pub fn new(namespace: impl Into<Arc<str>>, name: impl Into<Arc<str>>) -> Self {
+        Self { namespace: namespace.into(), name: name.into() }
+    }
+}
+
+impl fmt::Display for NamespacedName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// The kinds of objects. HTTPRoute and GRPCRoute are one kind of routes to the index, but may
+/// have the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Kind {
+    /// [`Service`]
+    Service,
+    /// [`EndpointSlice`]
+    Slice,
+    /// An HTTPRoute.
+    HttpRoute,
+    /// A GRPCRoute.
+    GrpcRoute,
+    /// [`Addresses`]
+    Addresses,
+}
+
+impl Kind {
+    /// Its name in manifests.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Service => "Service",
+            Self::Slice => "EndpointSlice",
+            Self::HttpRoute => "HTTPRoute",
+            Self::GrpcRoute => "GRPCRoute",
+            Self::Addresses => "Addresses",
+        }
+    }
+}
+
+/// Any object.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Object {
+    /// A named set of ports.
+    Service(Service),
+    /// Some of a service's endpoints.
+    Slice(EndpointSlice),
+    /// Rules for requests.
+    Route(Route),
+    /// What a DNS name resolves to.
+    Addresses(Addresses),
+}
+
+impl Object {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> Kind {
+        match self {
+            Self::Service(_) => Kind::Service,
+            Self::Slice(_) => Kind::Slice,
+            Self::Route(route) => match route.kind {
+                RouteKind::Http => Kind::HttpRoute,
+                RouteKind::Grpc => Kind::GrpcRoute,
+            },
+            Self::Addresses(_) => Kind::Addresses,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> NamespacedName {
+        match self {
+            Self::Service(service) => service.name.clone(),
+            Self::Slice(slice) => slice.name.clone(),
+            Self::Route(route) => route.name.clone(),
+            Self::Addresses(addresses) => NamespacedName::new("", addresses.host.clone()),
+        }
+    }
+}
+
+/// A service.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Service {
+    /// Namespace and name.
+    pub name: NamespacedName,
+    /// Its ports. Never empty, except for an ExternalName without ports.
+    pub ports: Vec<ServicePort>,
+    /// The virtual addresses; empty when headless.
+    pub cluster_ips: Vec<IpAddr>,
+    /// Endpoints that are known by DNS name only.
+    pub externals: Vec<External>,
+    /// How endpoints are chosen: annotation `balancer.ringway.io/kind`.
+    pub balancer: Balancer,
+    /// Annotation `balancer.ringway.io/connect-timeout`; `None` is the configuration's.
+    pub connect_timeout: Option<Duration>,
+}
+
+/// One port of a service.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServicePort {
+    /// Its name, by which slices refer to it; may be empty when it is the only one.
+    pub name: Arc<str>,
+    /// The number that clients use.
+    pub port: u16,
+    /// The number at the endpoints where it is a number; only read for ExternalName.
+    pub target: Option<u16>,
+    /// `appProtocol`.
+    pub protocol: Option<Arc<str>>,
+}
+
+/// An endpoint known by its DNS name: `externalName`, or a host name under `services:`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct External {
+    /// The name, lower case, without a trailing dot.
+    pub host: Arc<str>,
+    /// The port; `None` is the service's target port.
+    pub port: Option<u16>,
+    /// Weight of each of its addresses.
+    pub weight: u32,
+}
+
+/// What a DNS name resolves to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Addresses {
+    /// The name, lower case, without a trailing dot.
+    pub host: Arc<str>,
+    /// Sorted, none twice.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Some endpoints of a service that share their ports.
+#[derive(Debug, Clone, PartialEq)]
+pub struct EndpointSlice {
+    /// Namespace and name of the slice.
+    pub name: NamespacedName,
+    /// The label `kubernetes.io/service-name`, in the same namespace.
+    pub service: Arc<str>,
+    /// Its ports.
+    pub ports: Vec<SlicePort>,
+    /// Its endpoints.
+    pub endpoints: Vec<Endpoint>,
+}
+
+/// One port of a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlicePort {
+    /// The name of the service's port it belongs to.
+    pub name: Arc<str>,
+    /// The number at these endpoints.
+    pub port: u16,
+}
+
+/// One endpoint of a slice.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Its first address; the API calls the others interchangeable and means one.
+    pub address: IpAddr,
+    /// `conditions.ready`; unknown counts as ready.
+    pub ready: bool,
+    /// `conditions.serving`; unknown is as `ready`.
+    pub serving: bool,
+    /// `conditions.terminating`; unknown is no.
+    pub terminating: bool,
+    /// Name for people: `targetRef.name`, else `hostname`, else empty.
+    pub name: Arc<str>,
+    /// `zone`
+    pub zone: Option<Arc<str>>,
+    /// `nodeName`
+    pub node: Option<Arc<str>>,
+    /// Share relative to its siblings. Default 1; only `services:` can say otherwise.
+    pub weight: u32,
+}

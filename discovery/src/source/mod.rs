@@ -1,0 +1,39 @@
+//! The sources. Each is a module that turns what it watches into [`crate::event::Event`]s and
+//! into complaints; a source for the Kubernetes API server is one more such module, its id in
+//! [`crate::event::SourceId`] and a line in `thread`.
+
+pub(crate) mod files;
+pub(crate) mod fixed;
+pub(crate) mod names;
+pub(crate) mod resolve;
+pub(crate) mod scan;
+
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::event::{Event, SourceId};
+
+/// What a source tells the thread.
+#[derive(Debug)]
+pub(crate) enum Told {
+    /// A change.
+    Event(Event),
+    /// All that is wrong with the source now, one line each; empty when all is well.
+    Errors(SourceId, Vec<String>),
+}
+
+/// Where sources tell it.
+pub(crate) type Tell = UnboundedSender<Told>;
+
+/// Tells it; the thread is gone only when the source is about to be, too.
+pub(crate) fn tell(to: &Tell, told: Told) {
+    let _ = to.send(told);
+}
+
+/// Tells a whole picture.
+pub(crate) fn tell_all(to: &Tell, source: SourceId, objects: Vec<crate::object::Object>) {
+    tell(to, Told::Event(Event::Init(source)));
+    for object in objects {
+        tell(to, Told::Event(Event::Apply(source, object)));
+    }
+    tell(to, Told::Event(Event::InitDone(source)));
+}

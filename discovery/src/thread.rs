@@ -1,0 +1,266 @@
+//! The discovery thread: waits for what sources tell, folds it into the index, publishes.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ringway_core::time::{Duration, Instant};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::task::JoinHandle;
+
+use crate::compile::compile;
+use crate::event::{Event, SourceId};
+use crate::index::Index;
+use crate::mailbox::Publisher;
+use crate::settings::Settings;
+use crate::settle::Settle;
+use crate::source::names::Names;
+use crate::source::{Told, files, fixed};
+use crate::status::{SourceStatus, Status};
+
+/// Changes are published once it has been quiet for so long, so that a burst is one snapshot.
+const QUIET: Duration = Duration::from_millis(20);
+/// And at the latest so long after the first.
+const LIMIT: Duration = Duration::from_millis(200);
+/// First pause before the workers' old snapshots are looked for; doubled until [`LAST_SWEEP`].
+const FIRST_SWEEP: Duration = Duration::from_secs(1);
+const LAST_SWEEP: Duration = Duration::from_secs(64);
+
+/// What the rest of the process asks for.
+#[derive(Debug)]
+pub(crate) enum Command {
+    Replace(Box<Settings>),
+    Stop,
+}
+
+/// The clock of the runtime in core's instants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Clock(tokio::time::Instant);
+
+impl Clock {
+    fn start() -> Self {
+        Self(tokio::time::Instant::now())
+    }
+
+    pub(crate) fn now(self) -> Instant {
+        Instant::ZERO + self.0.elapsed()
+    }
+
+    pub(crate) fn tokio(self, at: Instant) -> tokio::time::Instant {
+        self.0 + at.since(Instant::ZERO)
+    }
+}
+
+/// All that the thread has.
+struct Thread {
+    settings: Settings,
+    clock: Clock,
+    index: Index,
+    settle: Settle,
+    names: Names,
+    /// The task that watches the directory; what it tells comes through `told`.
+    files: Option<JoinHandle<()>>,
+    told: UnboundedReceiver<Told>,
+    complaints: BTreeMap<SourceId, (Vec<String>, u64)>,
+    publishers: Vec<Publisher>,
+    generation: u64,
+    sweep: Option<(Instant, Duration)>,
+    status: Arc<Mutex<Status>>,
+}
+
+/// Runs until it is told to stop, or nobody is left who could.
+pub(crate) async fn run(
+    settings: Settings,
+    publishers: Vec<Publisher>,
+    mut commands: UnboundedReceiver<Command>,
+    status: Arc<Mutex<Status>>,
+) {
+    let (names, mut answers) = Names::new(settings.discovery.dns.clone(), settings.resolver);
+    let mut thread = Thread {
+        clock: Clock::start(),
+        index: Index::default(),
+        settle: Settle::new(QUIET, LIMIT),
+        names,
+        files: None,
+        told: unbounded_channel().1,
+        complaints: BTreeMap::new(),
+        publishers,
+        generation: 0,
+        sweep: None,
+        status,
+        settings,
+    };
+    thread.apply(Event::InitDone(SourceId::Names));
+    thread.lower();
+    thread.watch();
+    loop {
+        thread.advance();
+        let due = thread.due().map(|due| thread.clock.tokio(due));
+        let timer = async {
+            match due {
+                Some(due) => tokio::time::sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            command = commands.recv() => match command {
+                Some(Command::Replace(settings)) => thread.replace(*settings),
+                Some(Command::Stop) | None => break,
+            },
+            Some(told) = thread.told.recv() => thread.hear(told),
+            Some(answer) = answers.recv() => {
+                if let Some(event) = thread.names.heard(answer) {
+                    thread.apply(event);
+                }
+            }
+            () = timer => {}
+        }
+    }
+    thread.unwatch();
+}
+
+impl Thread {
+    fn apply(&mut self, event: Event) {
+        if self.index.apply(event) {
+            self.settle.touch(self.clock.now());
+        }
+    }
+
+    fn hear(&mut self, told: Told) {
+        match told {
+            Told::Event(event) => self.apply(event),
+            Told::Errors(source, errors) => {
+                let (now, count) = self.complaints.entry(source).or_default();
+                *count += u64::from(!errors.is_empty());
+                *now = errors;
+            }
+        }
+    }
+
+    /// Applies `services:`.
+    fn lower(&mut self) {
+        let source = SourceId::Fixed;
+        self.apply(Event::Init(source));
+        for object in fixed::lower(&self.settings.services, &self.settings.discovery.namespace) {
+            self.apply(Event::Apply(source, object));
+        }
+        self.apply(Event::InitDone(source));
+    }
+
+    /// Starts to watch the directory, if there is one.
+    fn watch(&mut self) {
+        let Some(directory) = self.settings.discovery.manifests.clone() else {
+            return;
+        };
+        // A channel of its own: nothing that an earlier watch has told comes through it.
+        let (tell, told) = unbounded_channel();
+        self.told = told;
+        let namespace = self.settings.discovery.namespace.clone();
+        self.files = Some(tokio::spawn(files::watch(directory, namespace, self.clock, tell)));
+    }
+
+    fn unwatch(&mut self) {
+        if let Some(task) = self.files.take() {
+            task.abort();
+        }
+        self.told = unbounded_channel().1;
+    }
+
+    fn replace(&mut self, settings: Settings) {
+        let old = std::mem::replace(&mut self.settings, settings);
+        let (before, after) = (&old.discovery, &self.settings.discovery);
+        let moved = before.manifests != after.manifests || before.namespace != after.namespace;
+        self.names.configure(after.dns.clone(), self.settings.resolver);
+        if moved {
+            self.unwatch();
+            self.complaints.remove(&SourceId::Files);
+            if self.settings.discovery.manifests.is_some() {
+                self.index.renew(SourceId::Files);
+            } else {
+                self.index.forget(SourceId::Files);
+            }
+            self.watch();
+        }
+        self.lower();
+        // Listeners are no objects of the index.
+        self.settle.touch(self.clock.now());
+    }
+
+    /// Does what is due now.
+    fn advance(&mut self) {
+        let now = self.clock.now();
+        for event in self.names.want(&self.index.wanted_names(), now) {
+            self.apply(event);
+        }
+        if self.is_complete() && self.names.awaited_until(now).is_none() && self.settle.take(now) {
+            self.publish(now);
+        }
+        if self.sweep.is_some_and(|(at, _)| at <= now) {
+            self.sweep(now);
+        }
+        self.report();
+    }
+
+    /// When something is due next.
+    fn due(&mut self) -> Option<Instant> {
+        let awaited = self.names.awaited_until(self.clock.now());
+        let publish = if self.is_complete() {
+            self.settle.due().map(|due| awaited.map_or(due, |until| due.max(until)))
+        } else {
+            None
+        };
+        let sweep = self.sweep.map(|(at, _)| at);
+        publish.into_iter().chain(awaited).chain(sweep).min()
+    }
+
+    /// Whether every source in use has shown its whole picture.
+    fn is_complete(&self) -> bool {
+        self.sources().all(|source| self.index.is_complete(source))
+    }
+
+    fn sources(&self) -> impl Iterator<Item = SourceId> {
+        let files = self.settings.discovery.manifests.is_some();
+        SourceId::ALL.into_iter().filter(move |source| *source != SourceId::Files || files)
+    }
+
+    fn publish(&mut self, now: Instant) {
+        self.generation += 1;
+        let snapshot = Arc::new(compile(&self.index, &self.settings, self.generation));
+        tracing::info!(
+            generation = self.generation,
+            clusters = snapshot.clusters.len(),
+            endpoints = snapshot.clusters.iter().map(|c| c.endpoints.len()).sum::<usize>(),
+            "snapshot published",
+        );
+        for publisher in &self.publishers {
+            publisher.publish(snapshot.clone());
+        }
+        self.sweep = Some((now + FIRST_SWEEP, FIRST_SWEEP));
+    }
+
+    /// Frees what the workers are done with.
+    fn sweep(&mut self, now: Instant) {
+        for publisher in &self.publishers {
+            publisher.sweep();
+        }
+        let next = self.sweep.map(|(_, pause)| pause * 2).filter(|pause| *pause <= LAST_SWEEP);
+        self.sweep = next.map(|pause| (now + pause, pause));
+    }
+
+    fn report(&mut self) {
+        self.complaints.entry(SourceId::Names).or_default().0 = self.names.errors();
+        let awaited = self.names.awaited_until(self.clock.now()).is_some();
+        let sources = self.sources().map(|source| {
+            let (errors, failures) = self.complaints.get(&source).cloned().unwrap_or_default();
+            SourceStatus {
+                name: source.as_str(),
+                complete: self.index.is_complete(source) && !(source == SourceId::Names && awaited),
+                objects: self.index.objects(source),
+                last_error: errors.first().cloned(),
+                errors,
+                failures,
+            }
+        });
+        let status = Status { generation: self.generation, sources: sources.collect() };
+        *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
+    }
+}

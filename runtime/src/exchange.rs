@@ -1,0 +1,186 @@
+//! One request, from its head to its record. Awaits only: every decision is asked of `Flow`, and
+//! neither side's protocol is visible here.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use ringway_core::exchange::{Attempt, End, Flow, Step, Verdict};
+use ringway_core::message::{Cause, Fault, Method, RequestHead, Stage};
+use ringway_core::policy::answer::Answer;
+use ringway_core::record::Record;
+
+use crate::accept::{Entrance, direction};
+use crate::access_log;
+use crate::call::{self, Broken};
+use crate::clock;
+use crate::metrics::Counter;
+use crate::stream::Client;
+use crate::worker::Worker;
+
+/// Serves the request that `exchange` was opened for.
+pub(crate) async fn serve<C: Client>(mut exchange: Exchange, client: &mut C) {
+    loop {
+        match exchange.next() {
+            Step::Answer(answer) => {
+                client.answer(&mut exchange, answer).await;
+                break;
+            }
+            Step::Try(attempt) => match call::attempt(&mut exchange, &attempt, client).await {
+                Ok(()) => break,
+                Err(broken) if client.has_begun() => {
+                    // The client has part of an answer: it must not take it for all.
+                    exchange.broken(broken.fault);
+                    client.cut();
+                    break;
+                }
+                Err(broken) => exchange.failed(&broken),
+            },
+        }
+    }
+    exchange.close();
+}
+
+/// What an exchange says that is already closed: it is never asked.
+const CLOSED: Answer = Answer::to(Fault::us(Stage::Pick, Cause::Panic));
+
+/// A flow and the facts of its exchange, closed exactly once: at the latest when it is dropped,
+/// because the client has left.
+pub(crate) struct Exchange {
+    pub(crate) worker: Rc<Worker>,
+    pub(crate) entrance: Rc<Entrance>,
+    pub(crate) peer: SocketAddr,
+    connect: bool,
+    flow: Option<Flow>,
+    entry: Option<access_log::Entry>,
+    fault: Option<Fault>,
+    local: bool,
+    status: Option<u16>,
+    /// Request body bytes taken from the client, response body bytes given to it.
+    pub(crate) received: Cell<u64>,
+    pub(crate) sent: Cell<u64>,
+}
+
+impl Exchange {
+    /// Routes a request.
+    pub(crate) fn open(
+        worker: &Rc<Worker>,
+        entrance: &Rc<Entrance>,
+        head: &RequestHead<'_>,
+        peer: SocketAddr,
+        entry: Option<access_log::Entry>,
+    ) -> Self {
+        let now = clock::now();
+        let mut world = worker.world.borrow_mut();
+        let listener = world.listener(&entrance.name).unwrap_or(usize::MAX);
+        let flow = Flow::open(head, listener, &mut world, now);
+        drop(world);
+        Self {
+            worker: Rc::clone(worker),
+            entrance: Rc::clone(entrance),
+            peer,
+            connect: head.method == Method::Connect,
+            flow: Some(flow),
+            entry,
+            fault: None,
+            local: false,
+            status: None,
+            received: Cell::new(0),
+            sent: Cell::new(0),
+        }
+    }
+
+    /// Whether the request asks for a tunnel to the endpoint, which then sees nothing of it.
+    pub(crate) const fn is_connect(&self) -> bool {
+        self.connect
+    }
+
+    /// The decisions made so far.
+    pub(crate) const fn flow(&self) -> Option<&Flow> {
+        self.flow.as_ref()
+    }
+
+    fn next(&mut self) -> Step {
+        let Some(flow) = &mut self.flow else { return Step::Answer(CLOSED) };
+        let step = flow.next(&mut self.worker.world.borrow_mut(), clock::now());
+        if let Step::Try(attempt) = &step {
+            self.count_attempt(attempt);
+        }
+        step
+    }
+
+    fn count_attempt(&self, attempt: &Attempt) {
+        let direction = direction(self.entrance.settings.borrow().kind);
+        if let Some(series) = self.worker.series(attempt.endpoint, direction) {
+            series.request();
+        }
+    }
+
+    fn failed(&mut self, broken: &Broken) {
+        self.received.set(0);
+        if let Some(flow) = &mut self.flow {
+            let mut world = self.worker.world.borrow_mut();
+            flow.failed(broken.fault, broken.sent, &mut world, clock::now());
+        }
+    }
+
+    /// A response head has come; says what to do with it.
+    pub(crate) fn heard(&mut self, status: u16) -> Verdict {
+        let Some(flow) = &mut self.flow else { return Verdict::Refuse };
+        let verdict = flow.heard(status, &mut self.worker.world.borrow_mut(), clock::now());
+        if verdict != Verdict::Refuse {
+            self.status = Some(status);
+        }
+        verdict
+    }
+
+    /// The exchange ended early: while relaying, or because the client left.
+    pub(crate) const fn broken(&mut self, fault: Fault) {
+        self.fault = Some(fault);
+    }
+
+    /// The proxy has answered by itself.
+    pub(crate) const fn answered(&mut self, status: Option<u16>) {
+        self.local = true;
+        self.status = status;
+    }
+
+    fn close(mut self) {
+        self.finish();
+    }
+
+    fn finish(&mut self) {
+        let Some(flow) = self.flow.take() else { return };
+        let end = End {
+            status: self.status,
+            local: self.local,
+            fault: self.fault,
+            received: self.received.get(),
+            sent: self.sent.get(),
+        };
+        let now = clock::now();
+        let Ok(mut world) = self.worker.world.try_borrow_mut() else { return };
+        let record = flow.close(end, &mut world, now);
+        drop(world);
+        self.note(&record);
+    }
+
+    fn note(&mut self, record: &Record) {
+        let worker = &self.worker;
+        let direction = direction(self.entrance.settings.borrow().kind);
+        let series = record.endpoint.and_then(|id| worker.series(id, direction));
+        if record.attempts > 1 {
+            worker.metrics().add(Counter::Retries, u64::from(record.attempts) - 1);
+        }
+        worker.recorder.note(record, &self.entrance.series, series.as_ref(), self.entry.take());
+        worker.stir();
+    }
+}
+
+impl Drop for Exchange {
+    fn drop(&mut self) {
+        if self.flow.is_some() {
+            self.finish();
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Messages coming in over one socket: bytes are received into a pooled buffer, and the body is
+//! handed on as slices of it. Between messages there is no buffer.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ringway_core::message::{Blame, Cause, Fault, Framing, Stage};
+use ringway_core::wire::h1::chunked::{Decoder, Event};
+
+use crate::buffer::{Buffer, Buffers, SMALL};
+use crate::pace::{Limit, Pace};
+use crate::socket::Reader;
+use crate::stream::{Part, Pieces, Source};
+
+/// Reads that filled the whole buffer before a large one takes its place.
+const FULL_READS: u8 = 2;
+/// Reads without a wait before the other connections get their turn.
+const BURST: u8 = 8;
+
+/// The receiving side of a connection.
+pub(crate) struct Incoming {
+    reader: Reader,
+    buffers: Buffers,
+    /// Whose fault it is when the peer fails.
+    peer: Blame,
+    buffer: Option<Buffer>,
+    /// The bytes of `buffer` that were received and not yet taken.
+    start: usize,
+    end: usize,
+    /// A message head that is kept for another attempt: where it is, in `kept` once the body has
+    /// moved on to another buffer, else in `buffer`.
+    head: Option<(usize, usize)>,
+    kept: Option<Buffer>,
+    framing: Framing,
+    body: Body,
+    trailers: Vec<u8>,
+    full_reads: u8,
+    burst: u8,
+    /// All bytes ever received, for the TCP metrics.
+    received: u64,
+    pace: Option<(Rc<Pace>, Limit, Duration)>,
+}
+
+enum Body {
+    Done,
+    Length(u64),
+    Chunked(Decoder),
+    Close,
+    /// Nothing more comes, but the last part was not taken yet.
+    Ended,
+}
+
+impl Body {
+    fn new(framing: Framing, peer: Blame) -> Self {
+        match framing {
+            Framing::None | Framing::Length(0) => Self::Done,
+            Framing::Length(n) => Self::Length(n),
+            Framing::Chunked => Self::Chunked(Decoder::new(peer)),
+            Framing::Close => Self::Close,
+        }
+    }
+}
+
+impl Incoming {
+    pub(crate) const fn new(reader: Reader, buffers: Buffers, peer: Blame) -> Self {
+        Self {
+            reader,
+            buffers,
+            peer,
+            buffer: None,
+            start: 0,
+            end: 0,
+            head: None,
+            kept: None,
+            framing: Framing::None,
+            body: Body::Done,
+            trailers: Vec::new(),
+            full_reads: 0,
+            burst: 0,
+            received: 0,
+            pace: None,
+        }
+    }
+
+    /// From now on, waiting for the peer's body counts against `limit`.
+    pub(crate) fn under(&mut self, pace: &Rc<Pace>, limit: Limit, span: Duration) {
+        self.pace = Some((Rc::clone(pace), limit, span));
+    }
+
+    /// What was received and not yet taken.
+    pub(crate) fn unread(&self) -> &[u8] {
+        self.buffer.as_ref().map_or(&[], |b| &b[self.start..self.end])
+    }
+
+    /// All bytes received since the connection began.
+    pub(crate) const fn received(&self) -> u64 {
+        self.received
+    }
+
+    /// Whether something has arrived, or the end has.
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.reader.poll_readable(cx)
+    }
+
+    /// Forgets the head, and gives the buffers back unless something unread is in them.
+    pub(crate) fn release(&mut self) {
+        self.head = None;
+        self.kept = None;
+        if self.start == self.end {
+            self.buffer = None;
+            (self.start, self.end) = (0, 0);
+        }
+        self.trailers = Vec::new();
+        self.full_reads = 0;
+        self.burst = 0;
+    }
+
+    /// Receives more of a head; 0 is the end of the stream.
+    pub(crate) async fn receive(&mut self) -> Result<usize, Fault> {
+        self.make_room();
+        self.read_on().await
+    }
+
+    /// Receives into the room behind what is unread.
+    async fn read_on(&mut self) -> Result<usize, Fault> {
+        let buffers = &self.buffers;
+        let buffer = self.buffer.get_or_insert_with(|| buffers.small());
+        let read = self.reader.read(&mut buffer[self.end..]).await;
+        let n = read.map_err(|e| self.fault(&e))?;
+        self.end += n;
+        self.received += n as u64;
+        Ok(n)
+    }
+
+    /// Sees to it that the buffer has space behind what is unread.
+    fn make_room(&mut self) {
+        let Some(buffer) = &mut self.buffer else { return };
+        if self.end < buffer.len() {
+            return;
+        }
+        if self.start > 0 {
+            buffer.copy_within(self.start..self.end, 0);
+        } else {
+            let mut large = self.buffers.large();
+            large[..self.end].copy_from_slice(&buffer[..self.end]);
+            *buffer = large;
+        }
+        (self.start, self.end) = (0, self.end - self.start);
+    }
+
+    /// Takes everything that is left, for a tunnel.
+    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
+        let unread = self.unread().to_vec();
+        self.start = self.end;
+        self.release();
+        unread
+    }
+
+    /// Waits until something has arrived, or the end has.
+    pub(crate) async fn wait(&mut self) -> Result<(), Fault> {
+        let ready = self.reader.readable().await;
+        ready.map_err(|e| self.fault(&e))
+    }
+
+    /// Reads what is there, past any buffer: `None` for nothing, 0 for the end.
+    pub(crate) fn read_raw(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
+        match self.reader.try_read(buffer) {
+            Ok(n) => {
+                self.received += n as u64;
+                Ok(Some(n))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(self.fault(&error)),
+        }
+    }
+
+    /// Takes a head of `length` bytes: what follows is a body of that framing.
+    pub(crate) fn begin(&mut self, length: usize, framing: Framing, keep_head: bool) {
+        self.head = keep_head.then_some((self.start, self.start + length));
+        self.start += length;
+        self.framing = framing;
+        self.body = Body::new(framing, self.peer);
+        self.trailers.clear();
+    }
+
+    /// The head that was kept.
+    pub(crate) fn head(&self) -> &[u8] {
+        match (self.head, self.kept.as_ref().or(self.buffer.as_ref())) {
+            (Some((start, end)), Some(buffer)) => &buffer[start..end],
+            _ => &[],
+        }
+    }
+
+    /// Goes back to the beginning of the body, if all of it that was taken is still here.
+    pub(crate) fn rewind(&mut self) -> bool {
+        let Some((_, end)) = self.head else { return false };
+        if self.kept.is_some() {
+            return false;
+        }
+        self.start = end;
+        self.body = Body::new(self.framing, self.peer);
+        self.trailers.clear();
+        true
+    }
+
+    /// Whether [`Self::rewind`] would succeed.
+    pub(crate) const fn can_rewind(&self) -> bool {
+        self.head.is_some() && self.kept.is_none()
+    }
+
+    /// Completes with an error when the peer is gone, and with `Ok` when it has ended its sending
+    /// direction but may still read. Stays silent when it sends more.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        if self.start < self.end {
+            return Poll::Pending;
+        }
+        loop {
+            if let Err(error) = std::task::ready!(self.reader.poll_readable(cx)) {
+                return Poll::Ready(Err(self.fault(&error)));
+            }
+            self.reader.expect_data();
+            match self.reader.peek() {
+                Ok(0) => return Poll::Ready(Ok(())),
+                // Its next request. Waiting again would only say so again.
+                Ok(_) => return Poll::Pending,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(self.fault(&error))),
+            }
+        }
+    }
+
+    fn fault(&self, error: &io::Error) -> Fault {
+        let cause = match error.kind() {
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe => Cause::Reset,
+            io::ErrorKind::UnexpectedEof => Cause::Closed,
+            io::ErrorKind::TimedOut => Cause::IdleTimeout,
+            _ => Cause::Unreachable,
+        };
+        self.broken(cause)
+    }
+
+    /// A fault of the peer while its message was being received.
+    pub(crate) const fn broken(&self, cause: Cause) -> Fault {
+        let stage = match (self.peer, self.head) {
+            (Blame::Client, None) => Stage::Head,
+            (Blame::Client, Some(_)) => Stage::Body,
+            _ => Stage::Relay,
+        };
+        Fault { stage, blame: self.peer, cause }
+    }
+
+    /// Sees to it that there is room for more of the body, without touching a head that is kept.
+    fn turn_page(&mut self) {
+        let size = self.buffer.as_ref().map_or(0, |b| b.len());
+        let head_is_here = self.head.is_some() && self.kept.is_none();
+        let unread = self.end - self.start;
+        if self.end < size && (head_is_here || unread > 0) {
+            return;
+        }
+        let grow = size == SMALL && self.full_reads >= FULL_READS;
+        if size > 0 && !head_is_here && !grow && unread < size {
+            if let Some(buffer) = &mut self.buffer {
+                buffer.copy_within(self.start..self.end, 0);
+            }
+        } else {
+            let mut next =
+                if grow || unread >= SMALL { self.buffers.large() } else { self.buffers.small() };
+            // What is left is the beginning of a chunk's header: a few bytes.
+            next[..unread].copy_from_slice(self.unread());
+            let last = self.buffer.replace(next);
+            if head_is_here {
+                self.kept = last;
+            }
+        }
+        (self.start, self.end) = (0, unread);
+    }
+
+    /// Decodes the chunks that are here.
+    fn take_chunks(&mut self) -> Result<Pieces, Fault> {
+        let mut pieces = Pieces::default();
+        let Body::Chunked(decoder) = &mut self.body else { return Ok(pieces) };
+        let buffer = self.buffer.as_deref().unwrap_or(&[]);
+        while !pieces.is_full() {
+            let input = &buffer[self.start..self.end];
+            let (event, used) = decoder.next(input, &mut self.trailers)?;
+            let at = self.start;
+            self.start += used;
+            match event {
+                Event::Data { start, len } => pieces.push(at + start, len),
+                Event::NeedMore => break,
+                Event::End => {
+                    self.body = Body::Done;
+                    break;
+                }
+            }
+        }
+        Ok(pieces)
+    }
+}
+
+impl Source for Incoming {
+    fn take(&mut self) -> Result<Option<Part<'_>>, Fault> {
+        let mut pieces = Pieces::default();
+        let unread = self.end - self.start;
+        match &mut self.body {
+            Body::Done => {}
+            Body::Ended => self.body = Body::Done,
+            Body::Length(left) => {
+                let length = usize::try_from(*left).map_or(unread, |left| left.min(unread));
+                if length == 0 {
+                    return Ok(None);
+                }
+                pieces.push(self.start, length);
+                self.start += length;
+                *left -= length as u64;
+                if *left == 0 {
+                    self.body = Body::Done;
+                }
+            }
+            Body::Close => {
+                if unread == 0 {
+                    return Ok(None);
+                }
+                pieces.push(self.start, unread);
+                self.start = self.end;
+            }
+            Body::Chunked(_) => {
+                pieces = self.take_chunks()?;
+                if pieces.is_empty() && !self.is_done() {
+                    return Ok(None);
+                }
+            }
+        }
+        let last = self.is_done();
+        let trailers: &[u8] = if last { &self.trailers } else { &[] };
+        let buffer = self.buffer.as_deref().unwrap_or(&[]);
+        Ok(Some(Part { buffer, pieces, last, trailers }))
+    }
+
+    async fn more(&mut self) -> Result<(), Fault> {
+        self.burst += 1;
+        if self.burst > BURST {
+            // One busy stream must not keep the others waiting: go round the loop once.
+            self.burst = 0;
+            self.reader.expect_nothing();
+        }
+        if let Some((pace, limit, span)) = &self.pace {
+            pace.within(*limit, *span, self.broken(Cause::IdleTimeout));
+        }
+        self.turn_page();
+        let n = self.read_on().await?;
+        if let Some((pace, limit, _)) = &self.pace {
+            pace.clear(*limit);
+        }
+        if n == 0 {
+            if !matches!(self.body, Body::Close) {
+                return Err(self.broken(Cause::Closed));
+            }
+            self.body = Body::Ended;
+        }
+        let full = self.buffer.as_ref().is_some_and(|b| self.end == b.len());
+        self.full_reads = if full { self.full_reads.saturating_add(1) } else { 0 };
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        matches!(self.body, Body::Done)
+    }
+}

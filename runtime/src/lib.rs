@@ -1,0 +1,40 @@
+//! ringway's runtime: it waits. One pinned event loop per core carries the traffic; every decision
+//! is asked of `ringway_core`.
+
+// The path of a request, in its order.
+mod accept;
+mod connection;
+mod serve;
+mod exchange;
+mod call;
+mod upstream;
+mod pool;
+mod dial;
+mod relay;
+mod record;
+
+// The ground it stands on.
+mod access_log;
+mod admin;
+mod buffer;
+mod clock;
+pub mod cpus;
+pub mod fds;
+mod h1;
+mod inbox;
+mod lines;
+mod listen;
+pub mod log;
+pub mod machine;
+mod metrics;
+mod pace;
+mod pooled;
+pub mod ring;
+mod shares;
+mod socket;
+mod state;
+mod stream;
+mod timers;
+mod worker;
+
+pub use machine::Machine;

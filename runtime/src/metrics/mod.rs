@@ -1,0 +1,25 @@
+//! What the proxy counts: cells that each worker writes alone, summed when somebody asks.
+//!
+//! ```text
+//! worker ─► Series, WorkerMetrics (cells) ─► Registry (groups by labels) ─► text, totals
+//! ```
+//! Names, labels and buckets are linkerd2-proxy's where it has them; ours begin with `ringway_`.
+//! No label ever holds a string that a client sent.
+
+mod cell;
+mod expose;
+mod histogram;
+mod labels;
+mod process;
+mod registry;
+mod series;
+mod sums;
+mod text;
+mod worker;
+
+pub use histogram::Histogram;
+pub use registry::EndpointTotals;
+pub(crate) use registry::Registry;
+pub(crate) use series::{EndpointLabels, ListenerLabels, Outcome, Series};
+pub(crate) use text::CONTENT_TYPE;
+pub(crate) use worker::{Counter, Driver, Gauge, WorkerMetrics};

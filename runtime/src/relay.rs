@@ -1,0 +1,127 @@
+//! Moves bodies: one pump for every pair of protocols, both directions at once, and the tunnel
+//! that an upgraded connection becomes.
+
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ringway_core::message::{Cause, Fault, Stage};
+
+use crate::buffer::Buffers;
+use crate::h1::{Incoming, Outgoing};
+use crate::pace::{Limit, Pace};
+use crate::stream::{Sink, Source};
+
+/// Relays a body to its end, counting its bytes.
+pub(crate) async fn one(
+    source: &mut impl Source,
+    sink: &mut impl Sink,
+    bytes: &Cell<u64>,
+) -> Result<(), Fault> {
+    while !source.is_done() {
+        match source.take()? {
+            Some(part) => {
+                bytes.set(bytes.get() + part.len());
+                sink.put(&part).await?;
+            }
+            None => {
+                sink.flush().await?;
+                source.more().await?;
+            }
+        }
+    }
+    sink.flush().await
+}
+
+/// Drives the way up beside the way down. The exchange is over when the way down is, or when the
+/// way up says that going on makes no sense.
+pub(crate) async fn both<T>(
+    up: impl Future<Output = Fault>,
+    down: impl Future<Output = Result<T, Fault>>,
+) -> Result<T, Fault> {
+    let (mut up, mut down) = (pin!(up), pin!(down));
+    poll_fn(|cx| {
+        if let Poll::Ready(fault) = up.as_mut().poll(cx) {
+            return Poll::Ready(Err(fault));
+        }
+        down.as_mut().poll(cx)
+    })
+    .await
+}
+
+/// Carries bytes both ways until both have ended; an end on one side is passed on to the other.
+pub(crate) async fn tunnel(
+    (client_in, client_out): (&mut Incoming, &mut Outgoing),
+    (server_in, server_out): (&mut Incoming, &mut Outgoing),
+    buffers: &Buffers,
+    idle: Idle,
+    (received, sent): (&Cell<u64>, &Cell<u64>),
+) -> Result<(), Fault> {
+    let half_done = Cell::new(false);
+    let up = async {
+        match pour(client_in, server_out, buffers, &idle, received).await {
+            Err(fault) => fault,
+            Ok(()) if half_done.replace(true) => Fault::client(Stage::Relay, Cause::Closed),
+            Ok(()) => pending().await,
+        }
+    };
+    let down = async {
+        pour(server_in, client_out, buffers, &idle, sent).await?;
+        if half_done.replace(true) { Ok(()) } else { pending().await }
+    };
+    match both(up, down).await {
+        // The way up ended last, in good order.
+        Err(fault) if fault == Fault::client(Stage::Relay, Cause::Closed) => Ok(()),
+        other => other,
+    }
+}
+
+/// How long a tunnel may carry nothing at all.
+pub(crate) struct Idle {
+    pub(crate) pace: Rc<Pace>,
+    pub(crate) span: Option<Duration>,
+}
+
+impl Idle {
+    fn restart(&self) {
+        if let Some(span) = self.span {
+            let fault = Fault::us(Stage::Relay, Cause::IdleTimeout);
+            self.pace.within(Limit::Request, span, fault);
+        }
+    }
+}
+
+async fn pour(
+    source: &mut Incoming,
+    sink: &mut Outgoing,
+    buffers: &Buffers,
+    idle: &Idle,
+    bytes: &Cell<u64>,
+) -> Result<(), Fault> {
+    let early = source.take_unread();
+    if !early.is_empty() {
+        bytes.set(bytes.get() + early.len() as u64);
+        sink.send_raw(&early).await?;
+    }
+    drop(early);
+    loop {
+        idle.restart();
+        // No buffer while nothing comes.
+        source.wait().await?;
+        let mut buffer = buffers.large();
+        match source.read_raw(&mut buffer)? {
+            None => {}
+            Some(0) => break,
+            Some(n) => {
+                idle.restart();
+                bytes.set(bytes.get() + n as u64);
+                sink.send_raw(&buffer[..n]).await?;
+            }
+        }
+    }
+    sink.writer().shutdown();
+    Ok(())
+}

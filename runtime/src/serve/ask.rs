@@ -1,0 +1,199 @@
+//! The requests of a client: heads are read and routed, bodies are a source.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use ringway_core::message::{Cause, Fault, Method, RequestHead, Stage, Version};
+use ringway_core::wire::h1::head::{self, FieldTable, Limits, Parsed};
+
+use crate::accept::Entrance;
+use crate::access_log;
+use crate::exchange::Exchange;
+use crate::h1::Incoming;
+use crate::pace::{Limit, Pace};
+use crate::stream::{Part, Request, Source};
+use crate::worker::{Settings, Worker};
+
+/// What has to be known of a request to answer it.
+#[derive(Clone, Copy)]
+pub(super) struct Facts {
+    pub(super) method: Method,
+    pub(super) version: Version,
+    pub(super) persistent: bool,
+    pub(super) trailers: bool,
+    pub(super) via: bool,
+}
+
+/// The receiving side of a client connection.
+pub(super) struct Ask {
+    incoming: Incoming,
+}
+
+impl Ask {
+    pub(super) const fn new(incoming: Incoming) -> Self {
+        Self { incoming }
+    }
+
+    /// Whether nothing of a next request is here.
+    pub(super) fn is_empty(&self) -> bool {
+        self.incoming.unread().is_empty()
+    }
+
+    pub(super) fn release(&mut self) {
+        self.incoming.release();
+    }
+
+    pub(super) fn under(&mut self, pace: &Rc<Pace>, idle: Duration) {
+        self.incoming.under(pace, Limit::Up, idle);
+    }
+
+    pub(super) const fn received(&self) -> u64 {
+        self.incoming.received()
+    }
+
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.incoming.poll_readable(cx)
+    }
+
+    /// Reads a head and opens its exchange; `None` when the client leaves without a word.
+    pub(super) async fn read_head(
+        &mut self,
+        worker: &Rc<Worker>,
+        entrance: &Rc<Entrance>,
+        peer: SocketAddr,
+        settings: &Settings,
+        pace: &Pace,
+    ) -> Result<Option<(Facts, Exchange)>, Fault> {
+        self.incoming.release();
+        let mut seen = 0;
+        let mut look_again = settings.head.target_bytes;
+        loop {
+            let unread = self.incoming.unread();
+            // An incomplete head is parsed again only when a line of it was completed, or when it
+            // has grown a lot: a client that sends byte by byte must not cost more than that.
+            if unread[seen..].contains(&b'\n') || unread.len() >= look_again {
+                look_again = look_again.max(unread.len() * 2).min(settings.head.head_bytes);
+                let opened = open(unread, worker, entrance, peer, &settings.head)?;
+                if let Some((length, framing, facts, exchange)) = opened {
+                    self.incoming.begin(length, framing, true);
+                    return Ok(Some((facts, exchange)));
+                }
+            }
+            seen = unread.len();
+            if seen > 0 {
+                let late = Fault::client(Stage::Head, Cause::IdleTimeout);
+                pace.start(Limit::Request, settings.timeouts.head, late);
+            }
+            if self.incoming.receive().await? == 0 {
+                let left = Fault::client(Stage::Head, Cause::Closed);
+                return if seen == 0 { Ok(None) } else { Err(left) };
+            }
+        }
+    }
+
+    /// Takes what is here of a body that nobody wants; whether that is all of it.
+    pub(super) fn skip_body(&mut self) -> bool {
+        while !self.incoming.is_done() {
+            if !matches!(self.incoming.take(), Ok(Some(_))) {
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Reads something and forgets it; 0 is the end.
+    pub(super) async fn throw_away(&mut self) -> Result<usize, Fault> {
+        drop(self.incoming.take_unread());
+        self.incoming.receive().await
+    }
+}
+
+type Opened = (usize, ringway_core::message::Framing, Facts, Exchange);
+
+fn open(
+    bytes: &[u8],
+    worker: &Rc<Worker>,
+    entrance: &Rc<Entrance>,
+    peer: SocketAddr,
+    limits: &Limits,
+) -> Result<Option<Opened>, Fault> {
+    let mut table = FieldTable::new();
+    let Parsed::Complete((head, length)) = head::request(bytes, &mut table, limits)? else {
+        return Ok(None);
+    };
+    let settings = entrance.settings.borrow();
+    if head.method == Method::Connect && !settings.allow_connect {
+        return Err(Fault::us(Stage::Route, Cause::ConnectRefused));
+    }
+    let facts = Facts {
+        method: head.method,
+        version: head.version,
+        persistent: head.connection.persistent,
+        trailers: head.te_trailers,
+        via: settings.via,
+    };
+    let entry = worker.recorder.begin(|| log_facts(&head, peer));
+    let exchange = Exchange::open(worker, entrance, &head, peer, entry);
+    Ok(Some((length, head.framing, facts, exchange)))
+}
+
+fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> access_log::Facts<'a> {
+    let field = |names: &[&[u8]]| {
+        let named = |name: &[u8]| names.iter().any(|n| n.eq_ignore_ascii_case(name));
+        head.fields.iter().find(|f| named(f.name)).map_or(&b""[..], |f| f.value)
+    };
+    access_log::Facts {
+        client,
+        method: head.method_token,
+        target: head.target,
+        version: head.version,
+        host: head.authority,
+        user_agent: field(&[b"user-agent"]),
+        trace_id: field(&[b"x-b3-traceid", b"x-request-id", b"x-amzn-trace-id"]),
+    }
+}
+
+impl Source for Ask {
+    fn take(&mut self) -> Result<Option<Part<'_>>, Fault> {
+        self.incoming.take()
+    }
+
+    async fn more(&mut self) -> Result<(), Fault> {
+        self.incoming.more().await
+    }
+
+    fn is_done(&self) -> bool {
+        self.incoming.is_done()
+    }
+}
+
+impl Request for Ask {
+    fn head<R>(&self, read: impl FnOnce(&RequestHead<'_>) -> R) -> Option<R> {
+        let mut table = FieldTable::new();
+        // It was within the limits when it was parsed first.
+        let limits = Limits { head_bytes: usize::MAX, target_bytes: usize::MAX, ..Limits::default() };
+        match head::request(self.incoming.head(), &mut table, &limits) {
+            Ok(Parsed::Complete((head, _))) => Some(read(&head)),
+            _ => None,
+        }
+    }
+
+    fn rewind(&mut self) -> bool {
+        self.incoming.rewind()
+    }
+
+    fn can_rewind(&self) -> bool {
+        self.incoming.can_rewind()
+    }
+
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        self.incoming.poll_gone(cx)
+    }
+
+    fn incoming(&mut self) -> &mut Incoming {
+        &mut self.incoming
+    }
+}

@@ -1,0 +1,209 @@
+//! The client's side of a connection: waits for requests, reads their heads, has them served one
+//! after the other, and ends the connection so that nothing that was said is lost.
+
+mod ask;
+mod reply;
+
+use std::future::poll_fn;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use ringway_core::message::{Blame, Cause, Fault, Stage};
+use ringway_core::policy::answer::Answer;
+
+use crate::accept::Entrance;
+use crate::clock;
+use crate::exchange::{self, Exchange};
+use crate::h1::{Incoming, Outgoing};
+use crate::pace::{Limit, Pace};
+use crate::socket::{Reader, Writer};
+use crate::stream::{Client, Sink, Source};
+use crate::worker::{DRAIN_IDLE, Worker};
+use ask::Ask;
+use reply::Reply;
+pub(crate) use reply::{PSEUDONYM, applied};
+
+/// After our last word, what a client still sends is thrown away for so long, so that the reset
+/// that unread bytes cause does not overtake what it has not read yet.
+const LINGER: Duration = Duration::from_secs(1);
+/// And not more reads than this.
+const LINGER_READS: usize = 256;
+
+/// Serves an HTTP/1.1 client until either side ends the connection.
+pub(crate) async fn h1(
+    worker: &Rc<Worker>,
+    entrance: &Rc<Entrance>,
+    (reader, writer): (Reader, Writer),
+    peer: SocketAddr,
+) {
+    let buffers = &worker.buffers;
+    let mut client = Connection {
+        ask: Ask::new(Incoming::new(reader, buffers.clone(), Blame::Client)),
+        reply: Reply::new(Outgoing::new(writer, buffers.clone(), Blame::Client)),
+        pace: Rc::new(Pace::new(&worker.timers)),
+        counted: (0, 0),
+        cut: false,
+    };
+    let mut patience = worker.settings().timeouts.head;
+    loop {
+        if client.ask.is_empty() {
+            client.release();
+            if !client.idle(worker, patience).await {
+                break;
+            }
+        }
+        let served = worker.blocks.place(client.one(worker, entrance, peer)).await;
+        client.count(entrance);
+        if !served {
+            break;
+        }
+        patience = worker.settings().timeouts.idle_client;
+    }
+    if !client.cut {
+        client.linger().await;
+    }
+}
+
+/// A client connection in HTTP/1.1.
+struct Connection {
+    ask: Ask,
+    reply: Reply,
+    pace: Rc<Pace>,
+    /// Bytes received and sent that the metrics know of.
+    counted: (u64, u64),
+    cut: bool,
+}
+
+impl Connection {
+    /// Holds no memory that only an exchange needs.
+    fn release(&mut self) {
+        self.ask.release();
+        self.reply.release();
+    }
+
+    /// Waits for the next request; false when the connection is to end without one.
+    async fn idle(&mut self, worker: &Worker, patience: Duration) -> bool {
+        let late = Fault::client(Stage::Head, Cause::IdleTimeout);
+        let mut leaving = worker.draining_since().is_some();
+        let patience = if leaving { patience.min(DRAIN_IDLE) } else { patience };
+        self.pace.set(Limit::Request, clock::recent() + patience, late);
+        let ready = poll_fn(|cx| {
+            if let Poll::Ready(ready) = self.ask.poll_readable(cx) {
+                return Poll::Ready(ready.is_ok());
+            }
+            if !leaving && worker.draining_since().is_some() {
+                leaving = true;
+                self.pace.within(Limit::Request, DRAIN_IDLE, late);
+            }
+            self.pace.poll_expired(cx).map(|_| false)
+        })
+        .await;
+        self.pace.clear(Limit::Request);
+        ready
+    }
+
+    /// Serves one request; whether another one may follow.
+    async fn one(&mut self, worker: &Rc<Worker>, entrance: &Rc<Entrance>, peer: SocketAddr) -> bool {
+        let settings = worker.settings();
+        self.ask.under(&self.pace, settings.timeouts.body_idle);
+        self.reply.under(&self.pace, settings.timeouts.body_idle);
+        let pace = Rc::clone(&self.pace);
+        let head = self.ask.read_head(worker, entrance, peer, &settings, &pace);
+        let opened = pace.keep(head).await.unwrap_or_else(Err);
+        pace.clear(Limit::Request);
+        match opened {
+            Ok(Some((facts, exchange))) => {
+                self.reply.begin(facts);
+                exchange::serve(exchange, self).await;
+                self.reply.keeps() && self.ask.is_done()
+            }
+            Ok(None) => false,
+            Err(fault) => {
+                self.refuse(fault, entrance, worker).await;
+                false
+            }
+        }
+    }
+
+    /// Answers a head that is no request.
+    async fn refuse(&mut self, fault: Fault, entrance: &Entrance, worker: &Worker) {
+        let answer = Answer::to(fault);
+        let said = self.say(answer, None).await;
+        worker.refused(&entrance.series, fault, said.then_some(answer.status));
+    }
+
+    /// Sends an answer of the proxy's own; false when there is nobody to tell.
+    async fn say(&mut self, answer: Answer, exchange: Option<&Exchange>) -> bool {
+        let left = |f: Fault| {
+            f.blame == Blame::Client && matches!(f.cause, Cause::Closed | Cause::Reset)
+        };
+        if answer.fault.is_some_and(left) {
+            self.reply.give_up();
+            return false;
+        }
+        let whole = exchange.is_some() && self.ask.skip_body();
+        self.reply.queue_answer(answer, exchange, &self.ask, whole);
+        let pace = Rc::clone(&self.pace);
+        let sent = pace.keep(self.reply.flush()).await;
+        pace.clear_all();
+        let sent = matches!(sent, Ok(Ok(())));
+        if !sent {
+            self.reply.give_up();
+        }
+        sent
+    }
+
+    /// Tells the metrics what has passed since the last time.
+    fn count(&mut self, entrance: &Entrance) {
+        let now = (self.ask.received(), self.reply.sent());
+        let (read, written) = std::mem::replace(&mut self.counted, now);
+        entrance.series.read((now.0 - read) as usize);
+        entrance.series.wrote((now.1 - written) as usize);
+    }
+
+    /// Ends our direction and lets the client finish its own.
+    async fn linger(&mut self) {
+        self.reply.shutdown();
+        self.pace.within(Limit::Request, LINGER, Fault::client(Stage::Relay, Cause::IdleTimeout));
+        let pace = Rc::clone(&self.pace);
+        let ask = &mut self.ask;
+        let _ = pace
+            .keep(async {
+                for _ in 0..LINGER_READS {
+                    if !matches!(ask.throw_away().await, Ok(n) if n > 0) {
+                        break;
+                    }
+                }
+            })
+            .await;
+    }
+}
+
+impl Client for Connection {
+    type Request = Ask;
+    type Response = Reply;
+
+    fn halves(&mut self) -> (&mut Ask, &mut Reply) {
+        (&mut self.ask, &mut self.reply)
+    }
+
+    fn pace(&self) -> &Rc<Pace> {
+        &self.pace
+    }
+
+    fn has_begun(&self) -> bool {
+        self.reply.has_begun()
+    }
+
+    fn cut(&mut self) {
+        self.cut = true;
+        self.reply.cut();
+    }
+
+    async fn answer(&mut self, exchange: &mut Exchange, answer: Answer) {
+        let said = self.say(answer, Some(exchange)).await;
+        exchange.answered(said.then_some(answer.status));
+    }
+}

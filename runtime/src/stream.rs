@@ -1,0 +1,153 @@
+//! The seam between protocols: parts of a body come out of a source and go into a sink, whatever
+//! carries them.
+
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use ringway_core::message::{Fault, RequestHead, ResponseHead};
+use ringway_core::policy::answer::Answer;
+
+use crate::exchange::Exchange;
+use crate::h1::{Incoming, Outgoing};
+use crate::pace::Pace;
+
+/// Pieces of a body that are sent on together; no more system calls for many small chunks.
+pub(crate) const PIECES: usize = 16;
+
+/// Where in a buffer the pieces of a part are.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Pieces {
+    ranges: [(u32, u32); PIECES],
+    count: usize,
+}
+
+impl Pieces {
+    /// Adds `length` bytes from `start`.
+    pub(crate) const fn push(&mut self, start: usize, length: usize) {
+        self.ranges[self.count] = (start as u32, (start + length) as u32);
+        self.count += 1;
+    }
+
+    /// Whether there is none.
+    pub(crate) const fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    /// Whether there is no room for another one.
+    pub(crate) const fn is_full(&self) -> bool {
+        self.count == PIECES
+    }
+}
+
+/// The next part of a body, as slices of the buffer it was received into.
+pub(crate) struct Part<'a> {
+    pub(crate) buffer: &'a [u8],
+    pub(crate) pieces: Pieces,
+    /// Nothing follows.
+    pub(crate) last: bool,
+    /// Trailer lines, each with its CRLF; empty unless `last`.
+    pub(crate) trailers: &'a [u8],
+}
+
+impl<'a> Part<'a> {
+    /// All of `bytes`, with more to follow.
+    pub(crate) fn of(bytes: &'a [u8]) -> Self {
+        let mut pieces = Pieces::default();
+        pieces.push(0, bytes.len());
+        Self { buffer: bytes, pieces, last: false, trailers: &[] }
+    }
+
+    /// The pieces in order.
+    pub(crate) fn pieces(&self) -> impl Iterator<Item = &'a [u8]> + '_ {
+        let ranges = &self.pieces.ranges[..self.pieces.count];
+        ranges.iter().map(|&(start, end)| &self.buffer[start as usize..end as usize])
+    }
+
+    /// Bytes in all pieces.
+    pub(crate) fn len(&self) -> u64 {
+        let ranges = &self.pieces.ranges[..self.pieces.count];
+        ranges.iter().map(|&(start, end)| u64::from(end - start)).sum()
+    }
+}
+
+/// Where a body comes from.
+pub(crate) trait Source {
+    /// The next part of what has been received; `None` when that takes [`Self::more`]. Not to be
+    /// called again after the last part.
+    fn take(&mut self) -> Result<Option<Part<'_>>, Fault>;
+
+    /// Waits until more was received. What [`Self::take`] gave is then no longer valid.
+    async fn more(&mut self) -> Result<(), Fault>;
+
+    /// Whether the last part was taken.
+    fn is_done(&self) -> bool;
+}
+
+/// Where a body goes to. What was queued before (a head) leaves with the first part.
+pub(crate) trait Sink {
+    /// Sends a part on; returns when its bytes are no longer needed.
+    async fn put(&mut self, part: &Part<'_>) -> Result<(), Fault>;
+
+    /// Sends what is queued.
+    async fn flush(&mut self) -> Result<(), Fault>;
+}
+
+/// The client's side of an exchange.
+pub(crate) trait Client {
+    /// Where the request's body comes from.
+    type Request: Request;
+    /// Where the response goes to.
+    type Response: Response;
+
+    /// Both directions, to be driven at once.
+    fn halves(&mut self) -> (&mut Self::Request, &mut Self::Response);
+
+    /// The time limits the connection is under.
+    fn pace(&self) -> &Rc<Pace>;
+
+    /// Whether the client was sent a byte of a final response.
+    fn has_begun(&self) -> bool;
+
+    /// Ends the connection so that the client can tell that the response is not whole.
+    fn cut(&mut self);
+
+    /// Answers instead of an endpoint.
+    async fn answer(&mut self, exchange: &mut Exchange, answer: Answer);
+}
+
+/// The request of an exchange.
+pub(crate) trait Request: Source {
+    /// Shows the head once more; it is kept until the exchange is over.
+    fn head<R>(&self, read: impl FnOnce(&RequestHead<'_>) -> R) -> Option<R>;
+
+    /// Goes back to the beginning of the body; whether all of it was still at hand.
+    fn rewind(&mut self) -> bool;
+
+    /// Whether [`Self::rewind`] would succeed.
+    fn can_rewind(&self) -> bool;
+
+    /// Completes with an error when the client is gone, with `Ok` when it will send no more.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
+
+    /// The bytes beneath, for a tunnel.
+    fn incoming(&mut self) -> &mut Incoming;
+}
+
+/// The response of an exchange.
+pub(crate) trait Response: Sink {
+    /// Queues a final head, or a 101. Unless the request was taken `whole`, the connection is not
+    /// used again.
+    fn head(&mut self, head: &ResponseHead<'_>, exchange: &Exchange, whole: bool);
+
+    /// Queues an interim head, if the client understands such.
+    fn interim(&mut self, head: &ResponseHead<'_>);
+
+    /// Queues the answer to a CONNECT whose endpoint was reached.
+    fn established(&mut self);
+
+    /// Takes back what was queued and not sent.
+    fn discard(&mut self);
+
+    /// The bytes beneath, for a tunnel.
+    fn outgoing(&mut self) -> &mut Outgoing;
+}

@@ -1,0 +1,218 @@
+//! Deadlines of a worker: a coarse wheel whose entries are only touched when they come due, so
+//! that moving a deadline on every request is one store and an idle worker has no timer at all.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ringway_core::time::Instant;
+use slab::Slab;
+
+use crate::clock;
+
+/// A slot covers 2^23 ns, 8.4 ms: deadlines fire late by up to that, never early.
+const SLOT_BITS: u32 = 23;
+/// The wheel spans 8.6 s; later deadlines are looked at once a turn.
+const SLOTS: u64 = 1024;
+
+/// All alarms of one worker.
+#[derive(Clone, Default)]
+pub(crate) struct Timers(Rc<Wheel>);
+
+struct Wheel {
+    entries: RefCell<Slab<Entry>>,
+    slots: RefCell<Vec<Vec<usize>>>,
+    /// Items in all slots.
+    pending: Cell<usize>,
+    /// The last slot that was visited.
+    visited: Cell<u64>,
+    /// The slot for which the driving task sleeps; `u64::MAX` when it sleeps for ever.
+    sleeping_until: Cell<u64>,
+    driver: RefCell<Option<Waker>>,
+}
+
+impl Default for Wheel {
+    fn default() -> Self {
+        Self {
+            entries: RefCell::default(),
+            slots: RefCell::new(vec![Vec::new(); SLOTS as usize]),
+            pending: Cell::new(0),
+            visited: Cell::new(0),
+            sleeping_until: Cell::new(u64::MAX),
+            driver: RefCell::new(None),
+        }
+    }
+}
+
+struct Entry {
+    deadline: Instant,
+    /// The earliest slot that holds this entry; `u64::MAX` when none does.
+    scheduled: u64,
+    waker: Option<Waker>,
+}
+
+const fn slot_of(at: Instant) -> u64 {
+    // The slot after the one `at` falls into, so that a visit is never early.
+    (at.as_nanos() >> SLOT_BITS) + 1
+}
+
+impl Timers {
+    /// A new alarm, set to never.
+    pub(crate) fn alarm(&self) -> Alarm {
+        let entry = Entry { deadline: Instant::NEVER, scheduled: u64::MAX, waker: None };
+        let key = self.0.entries.borrow_mut().insert(entry);
+        Alarm { wheel: Rc::clone(&self.0), key }
+    }
+
+    /// Wakes every task that waits on an alarm, so that it looks around (the drain has begun).
+    pub(crate) fn wake_all(&self) {
+        let wakers: Vec<Waker> =
+            self.0.entries.borrow().iter().filter_map(|(_, e)| e.waker.clone()).collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Drives the wheel; runs as a task of the worker for as long as the worker lives.
+    pub(crate) async fn run(self) {
+        loop {
+            match self.0.next_occupied() {
+                None => self.0.changed(u64::MAX).await,
+                Some(slot) => {
+                    let due = Instant::from_nanos(slot << SLOT_BITS);
+                    let left = due.since(clock::now());
+                    if left > Duration::ZERO {
+                        let mut sleep = pin!(monoio::time::sleep(left));
+                        let mut changed = pin!(self.0.changed(slot));
+                        poll_fn(|cx| match sleep.as_mut().poll(cx) {
+                            Poll::Ready(()) => Poll::Ready(()),
+                            Poll::Pending => changed.as_mut().poll(cx),
+                        })
+                        .await;
+                    }
+                }
+            }
+            self.0.visit(clock::now());
+        }
+    }
+}
+
+impl Wheel {
+    /// The first slot after the last visited one that holds anything.
+    fn next_occupied(&self) -> Option<u64> {
+        if self.pending.get() == 0 {
+            return None;
+        }
+        let slots = self.slots.borrow();
+        let first = self.visited.get() + 1;
+        (first..first + SLOTS).find(|slot| !slots[(slot % SLOTS) as usize].is_empty())
+    }
+
+    /// Completes when something was scheduled before `slot`.
+    async fn changed(&self, slot: u64) {
+        self.sleeping_until.set(slot);
+        poll_fn(|cx| {
+            if self.sleeping_until.get() < slot {
+                return Poll::Ready(());
+            }
+            *self.driver.borrow_mut() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn schedule(&self, key: usize, entry: &mut Entry) {
+        let now = clock::recent().as_nanos() >> SLOT_BITS;
+        if self.pending.get() == 0 {
+            // Nothing was waiting, so nothing was missed: catch up with the clock.
+            self.visited.set(self.visited.get().max(now.saturating_sub(1)));
+        }
+        let base = self.visited.get();
+        let slot = slot_of(entry.deadline).clamp(base + 1, base + SLOTS);
+        entry.scheduled = slot;
+        self.slots.borrow_mut()[(slot % SLOTS) as usize].push(key);
+        self.pending.set(self.pending.get() + 1);
+        if slot < self.sleeping_until.get() {
+            self.sleeping_until.set(slot);
+            if let Some(waker) = self.driver.borrow_mut().take() {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Looks at everything that may have come due by `now`.
+    fn visit(&self, now: Instant) {
+        let last = now.as_nanos() >> SLOT_BITS;
+        let from = self.visited.get() + 1;
+        for slot in from..=last.min(from + SLOTS - 1) {
+            self.visited.set(slot);
+            let due = std::mem::take(&mut self.slots.borrow_mut()[(slot % SLOTS) as usize]);
+            self.pending.set(self.pending.get() - due.len());
+            for key in due {
+                self.look_at(key, slot, now);
+            }
+        }
+        self.visited.set(last.max(self.visited.get()));
+    }
+
+    fn look_at(&self, key: usize, slot: u64, now: Instant) {
+        let mut entries = self.entries.borrow_mut();
+        // An item whose entry is gone, reused or scheduled elsewhere is stale.
+        let Some(entry) = entries.get_mut(key).filter(|e| e.scheduled == slot) else { return };
+        entry.scheduled = u64::MAX;
+        if entry.deadline <= now {
+            let waker = entry.waker.take();
+            drop(entries);
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+        } else if entry.deadline != Instant::NEVER {
+            self.schedule(key, entry);
+        }
+    }
+}
+
+/// One deadline of one task.
+pub(crate) struct Alarm {
+    wheel: Rc<Wheel>,
+    key: usize,
+}
+
+impl Alarm {
+    /// Moves the deadline.
+    pub(crate) fn set(&self, deadline: Instant) {
+        let mut entries = self.wheel.entries.borrow_mut();
+        let entry = &mut entries[self.key];
+        entry.deadline = deadline;
+        if deadline != Instant::NEVER && slot_of(deadline) < entry.scheduled {
+            self.wheel.schedule(self.key, entry);
+        }
+    }
+
+    /// Whether the deadline has passed.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut entries = self.wheel.entries.borrow_mut();
+        let entry = &mut entries[self.key];
+        // A wake-up for io reads no clock here: the wheel wakes us when it is time.
+        if entry.deadline <= clock::recent() {
+            return Poll::Ready(());
+        }
+        match &entry.waker {
+            Some(waker) if waker.will_wake(cx.waker()) => {}
+            _ => entry.waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+
+    /// Waits for the deadline.
+    pub(crate) async fn passed(&self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+}
+
+impl Drop for Alarm {
+    fn drop(&mut self) {
+        self.wheel.entries.borrow_mut().remove(self.key);
+    }
+}

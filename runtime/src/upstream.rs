@@ -1,0 +1,97 @@
+//! The endpoint's side of an exchange in HTTP/1.1: writes the request's head, reads the
+//! response's, and counts the connection.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+
+use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, ResponseHead, Stage};
+use ringway_core::policy::forward::{self, Hop};
+use ringway_core::wire::h1::encode;
+use ringway_core::wire::h1::head::{self, FieldTable, Limits, Parsed};
+
+use crate::exchange::Exchange;
+use crate::h1::Incoming;
+use crate::pool::Upstream;
+use crate::serve::{PSEUDONYM, applied};
+use crate::worker::Worker;
+
+/// Queues the request's head as it goes to the endpoint.
+pub(crate) fn queue(
+    upstream: &mut Upstream,
+    head: &RequestHead<'_>,
+    address: SocketAddr,
+    exchange: &Exchange,
+) -> Result<Method, Fault> {
+    let mut result = Ok(());
+    upstream.outgoing.queue_head(head.framing, |out| {
+        result = write_head(head, address, exchange, out);
+    });
+    result.map(|()| head.method)
+}
+
+/// Appends the request's head as it goes to the endpoint at `address`.
+pub(crate) fn write_head(
+    head: &RequestHead<'_>,
+    address: SocketAddr,
+    exchange: &Exchange,
+    out: &mut Vec<u8>,
+) -> Result<(), Fault> {
+    let settings = exchange.entrance.settings.borrow();
+    let hop = Hop {
+        via: settings.via.then_some(PSEUDONYM),
+        forwarded: settings.forwarded.into(),
+        client: Some(exchange.peer.ip()),
+        scheme: "http",
+    };
+    // Only an HTTP/1.0 request without Host needs the endpoint's.
+    let fallback =
+        if head.authority.is_empty() { address.to_string() } else { String::new() };
+    let edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
+    encode::request(head, &edits, out);
+    Ok(())
+}
+
+/// Reads a response head and shows it to `judge`; what follows is its body. A head for which
+/// `judge` has nothing to say is interim.
+pub(crate) async fn head<R>(
+    incoming: &mut Incoming,
+    method: Method,
+    limits: &Limits,
+    answered: &Cell<bool>,
+    mut judge: impl FnMut(&ResponseHead<'_>) -> Option<R>,
+) -> Result<Option<R>, Fault> {
+    loop {
+        if !incoming.unread().is_empty() {
+            answered.set(true);
+            let mut table = FieldTable::new();
+            if let Parsed::Complete((head, length)) =
+                head::response(incoming.unread(), &mut table, limits, method)?
+            {
+                let verdict = judge(&head);
+                let framing = if verdict.is_some() { head.framing } else { Framing::None };
+                incoming.begin(length, framing, false);
+                return Ok(verdict);
+            }
+        }
+        if incoming.receive().await? == 0 {
+            return Err(Fault { stage: Stage::Reply, ..incoming.broken(Cause::Closed) });
+        }
+    }
+}
+
+/// Counts a new connection to an endpoint.
+pub(crate) fn opened(worker: &Worker, upstream: &Upstream) {
+    if let Some(series) = worker.series(upstream.endpoint, "outbound") {
+        series.opened();
+    }
+}
+
+/// Counts the bytes that have passed since the last time.
+pub(crate) fn count(worker: &Worker, upstream: &mut Upstream) {
+    let now = (upstream.incoming.received(), upstream.outgoing.sent());
+    let (read, written) = std::mem::replace(&mut upstream.counted, now);
+    if let Some(series) = worker.series(upstream.endpoint, "outbound") {
+        series.read((now.0 - read) as usize);
+        series.wrote((now.1 - written) as usize);
+    }
+}

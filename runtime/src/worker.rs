@@ -1,0 +1,433 @@
+//! One worker: a thread with its own event loop, its own view of the world and its own pools.
+//! Nothing in it is shared but counters; change comes in through its mailbox and its inbox.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Poll, Waker};
+use std::time::Duration;
+
+use ringway_config::Config;
+use ringway_core::cluster::{EndpointId, World};
+use ringway_core::message::Fault;
+use ringway_core::policy::classify::classify;
+use ringway_core::time::Instant;
+use ringway_core::wire::h1::head::Limits;
+use ringway_discovery::mailbox::{Mailbox, Slot};
+use serde_json::{Value, json};
+
+use crate::accept::{self, Entrance};
+use crate::access_log::AccessLog;
+use crate::buffer::Buffers;
+use crate::clock;
+use crate::inbox::{Command, Inbox, Letterbox};
+use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
+use crate::pool::{Keep, Pool};
+use crate::pooled::Blocks;
+use crate::record::Recorder;
+use crate::shares::Shares;
+use crate::socket::{self, Wake};
+use crate::state::Readiness;
+use crate::timers::Timers;
+
+/// While draining, a connection that waits for its next request is given this long to send one,
+/// and so to be told `Connection: close`, before it is closed.
+pub(crate) const DRAIN_IDLE: Duration = Duration::from_secs(2);
+/// How often gauges and the access log are brought up to date while there is traffic.
+const TICK: Duration = Duration::from_secs(1);
+/// Messages about paused accepting are at least this far apart.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
+
+/// Everything that the tasks of one worker share.
+pub(crate) struct Worker {
+    pub(crate) index: usize,
+    pub(crate) world: RefCell<World>,
+    pub(crate) pool: Pool,
+    pub(crate) buffers: Buffers,
+    pub(crate) timers: Timers,
+    pub(crate) blocks: Blocks,
+    pub(crate) recorder: Recorder,
+    pub(crate) shares: Arc<Shares>,
+    pub(crate) letterboxes: Arc<[Letterbox]>,
+    pub(crate) connections: Cell<usize>,
+    readiness: Arc<Readiness>,
+    settings: RefCell<Rc<Settings>>,
+    entrances: RefCell<Vec<Rc<Entrance>>>,
+    series: RefCell<Vec<Option<(EndpointId, Series)>>>,
+    draining: Cell<Option<Instant>>,
+    said_paused: Cell<Option<Instant>>,
+    ended: Cell<Option<Waker>>,
+    ticking: Cell<Option<Waker>>,
+    busy: Cell<bool>,
+}
+
+/// What the data path needs of the configuration.
+pub(crate) struct Settings {
+    pub(crate) timeouts: ringway_config::Timeouts,
+    pub(crate) head: Limits,
+    pub(crate) keep: Keep,
+    /// Client connections of the whole process.
+    pub(crate) connections: usize,
+}
+
+impl Settings {
+    fn new(config: &Config) -> Self {
+        Self {
+            timeouts: config.timeouts.clone(),
+            head: Limits {
+                head_bytes: config.limits.head_bytes,
+                target_bytes: config.limits.target_bytes,
+                fields: config.limits.fields,
+            },
+            keep: Keep {
+                connections: config.limits.pool_idle_per_endpoint,
+                idle: config.timeouts.idle_upstream,
+            },
+            connections: config.limits.connections.unwrap_or_else(affordable_connections),
+        }
+    }
+}
+
+/// Three quarters of the file descriptors: the rest is for connections to endpoints, so that a
+/// flood of clients does not cut those that are served off from their upstreams.
+fn affordable_connections() -> usize {
+    let limit = crate::machine::descriptor_limit();
+    usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX)
+}
+
+/// What a worker begins with.
+pub(crate) struct Start {
+    pub(crate) index: usize,
+    pub(crate) config: Arc<Config>,
+    pub(crate) metrics: WorkerMetrics,
+    pub(crate) access_log: Option<AccessLog>,
+    pub(crate) shares: Arc<Shares>,
+    pub(crate) letterboxes: Arc<[Letterbox]>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) seed: u64,
+}
+
+impl Worker {
+    pub(crate) fn new(start: Start) -> Rc<Self> {
+        Rc::new(Self {
+            index: start.index,
+            world: RefCell::new(World::new(start.seed)),
+            pool: Pool::default(),
+            buffers: Buffers::default(),
+            timers: Timers::default(),
+            blocks: Blocks::default(),
+            recorder: Recorder::new(start.metrics, start.access_log),
+            shares: start.shares,
+            letterboxes: start.letterboxes,
+            connections: Cell::new(0),
+            readiness: start.readiness,
+            settings: RefCell::new(Rc::new(Settings::new(&start.config))),
+            entrances: RefCell::default(),
+            series: RefCell::default(),
+            draining: Cell::new(None),
+            said_paused: Cell::new(None),
+            ended: Cell::new(None),
+            ticking: Cell::new(None),
+            busy: Cell::new(false),
+        })
+    }
+
+    /// Works until it is told to drain and the last connection has ended.
+    pub(crate) async fn run(self: Rc<Self>, mailbox: Mailbox, inbox: Inbox) -> io::Result<()> {
+        let (wake, slot) = mailbox.split();
+        monoio::spawn(Rc::clone(&self).adopt_snapshots(Wake::adopt(wake)?, slot));
+        monoio::spawn(self.timers.clone().run());
+        monoio::spawn(Rc::clone(&self).sweep());
+        monoio::spawn(Rc::clone(&self).tick());
+        let mut wake = Wake::adopt(inbox.wake)?;
+        loop {
+            while let Ok(command) = inbox.commands.try_recv() {
+                self.obey(command);
+            }
+            if self.draining.get().is_some() {
+                monoio::spawn(Rc::clone(&self).obey_while_draining(wake, inbox.commands));
+                break;
+            }
+            wake.wait().await?;
+        }
+        self.drained().await;
+        self.recorder.flush();
+        Ok(())
+    }
+
+    async fn obey_while_draining(
+        self: Rc<Self>,
+        mut wake: Wake,
+        commands: crossbeam_channel::Receiver<Command>,
+    ) {
+        while wake.wait().await.is_ok() {
+            while let Ok(command) = commands.try_recv() {
+                self.obey(command);
+            }
+        }
+    }
+
+    fn obey(self: &Rc<Self>, command: Command) {
+        match command {
+            Command::Connection { socket, peer, listener } => match self.entrance(&listener) {
+                Some(entrance) => crate::connection::spawn(self, &entrance, socket, peer),
+                None => self.shares.release(self.index),
+            },
+            Command::Listen(listener, socket) => self.listen(listener, socket),
+            Command::Change(listener) => {
+                if let Some(entrance) = self.entrance(&listener.name) {
+                    *entrance.settings.borrow_mut() = Rc::new(listener);
+                }
+            }
+            Command::Unlisten(name) => {
+                self.entrances.borrow_mut().retain(|entrance| {
+                    let stays = entrance.name != name;
+                    if !stays {
+                        entrance.close();
+                    }
+                    stays
+                });
+            }
+            Command::Settings(config) => {
+                *self.settings.borrow_mut() = Rc::new(Settings::new(&config));
+            }
+            Command::Inspect(reply) => {
+                let _ = reply.try_send(self.beliefs());
+            }
+            Command::Drain => self.drain(),
+        }
+    }
+
+    fn listen(self: &Rc<Self>, listener: ringway_config::Listener, fd: std::os::fd::OwnedFd) {
+        match socket::Listener::adopt(fd) {
+            Ok(socket) => {
+                let entrance = Rc::new(Entrance::new(listener, self));
+                self.entrances.borrow_mut().push(Rc::clone(&entrance));
+                monoio::spawn(accept::run(Rc::clone(self), entrance, socket));
+            }
+            Err(error) => {
+                tracing::error!(listener = %listener.name, %error, "cannot accept");
+            }
+        }
+    }
+
+    fn entrance(&self, name: &str) -> Option<Rc<Entrance>> {
+        self.entrances.borrow().iter().find(|e| &*e.name == name).map(Rc::clone)
+    }
+
+    /// Adopts what discovery publishes.
+    async fn adopt_snapshots(self: Rc<Self>, mut wake: Wake, slot: Slot) {
+        loop {
+            // Looked at before each wait: it is put before the byte is sent.
+            if let Some(snapshot) = slot.take() {
+                let generation = snapshot.generation;
+                let first = !self.world.borrow().is_ready();
+                let old = Arc::clone(self.world.borrow().view().shared());
+                let adopted = self.world.borrow_mut().adopt(snapshot, clock::now());
+                self.forget(&adopted.removed);
+                slot.bury(old);
+                if first {
+                    self.readiness.adopted();
+                }
+                self.metrics().count(Counter::SnapshotsAdopted);
+                self.metrics().set(Gauge::SnapshotGeneration, generation);
+            }
+            if wake.wait().await.is_err() {
+                // Discovery has ended: the last picture stays.
+                return;
+            }
+        }
+    }
+
+    fn forget(&self, removed: &[EndpointId]) {
+        self.pool.remove(removed);
+        let mut series = self.series.borrow_mut();
+        for endpoint in removed {
+            if let Some(slot) = series.get_mut(endpoint.index())
+                && slot.as_ref().is_some_and(|(id, _)| id == endpoint)
+            {
+                *slot = None;
+            }
+        }
+    }
+
+    async fn sweep(self: Rc<Self>) {
+        self.pool.sweep(&self.timers, || self.settings().keep).await;
+    }
+
+    /// Brings gauges and the access log up to date once a second, as long as there is traffic.
+    async fn tick(self: Rc<Self>) {
+        let alarm = self.timers.alarm();
+        loop {
+            poll_fn(|cx| {
+                if self.busy.get() {
+                    return Poll::Ready(());
+                }
+                self.ticking.set(Some(cx.waker().clone()));
+                Poll::Pending
+            })
+            .await;
+            alarm.set(clock::now() + TICK);
+            alarm.passed().await;
+            self.busy.set(false);
+            self.recorder.flush();
+            self.publish_beliefs();
+        }
+    }
+
+    /// An exchange has ended: there is something to publish at the next tick.
+    pub(crate) fn stir(&self) {
+        if !self.busy.replace(true)
+            && let Some(waker) = self.ticking.take()
+        {
+            waker.wake();
+        }
+    }
+
+    fn publish_beliefs(&self) {
+        self.metrics().set(Gauge::PoolIdle, self.pool.len() as u64);
+        let world = self.world.borrow();
+        for (id, series) in self.series.borrow().iter().flatten() {
+            if let Some(endpoint) = world.endpoint(*id) {
+                series.state(endpoint.weight(), endpoint.outstanding(), endpoint.latency());
+            }
+        }
+    }
+
+    /// What this worker believes, for the admin server.
+    fn beliefs(&self) -> Value {
+        self.publish_beliefs();
+        let world = self.world.borrow();
+        let view = Rc::clone(world.view());
+        let clusters: Vec<Value> = (0_u32..)
+            .zip(&view.snapshot().clusters)
+            .filter_map(|(index, said)| {
+                let cluster = world.cluster(view.cluster(index)?)?;
+                let endpoints: Vec<Value> = world
+                    .members(cluster)
+                    .map(|endpoint| {
+                        json!({
+                            "address": endpoint.address().to_string(),
+                            "name": endpoint.name(),
+                            "weight": endpoint.weight(),
+                            "outstanding": endpoint.outstanding(),
+                            "latency_ms": endpoint.latency().map(|l| l.as_secs_f64() * 1e3),
+                        })
+                    })
+                    .collect();
+                Some(json!({
+                    "namespace": &*said.key.namespace,
+                    "service": &*said.key.service,
+                    "port": said.key.port,
+                    "endpoints": endpoints,
+                }))
+            })
+            .collect();
+        json!({
+            "worker": self.index,
+            "generation": view.snapshot().generation,
+            "connections": self.connections.get(),
+            "pooled": self.pool.len(),
+            "clusters": clusters,
+        })
+    }
+
+    /// The worker's metrics.
+    pub(crate) fn metrics(&self) -> &WorkerMetrics {
+        self.recorder.metrics()
+    }
+
+    /// The limits in force.
+    pub(crate) fn settings(&self) -> Rc<Settings> {
+        Rc::clone(&self.settings.borrow())
+    }
+
+    /// The series of an endpoint; made when it is first used.
+    pub(crate) fn series(&self, id: EndpointId, direction: &'static str) -> Option<Series> {
+        let mut all = self.series.borrow_mut();
+        if let Some(Some((known, series))) = all.get(id.index())
+            && *known == id
+        {
+            return Some(series.clone());
+        }
+        let world = self.world.borrow();
+        let endpoint = world.endpoint(id)?;
+        let key = world.cluster(endpoint.cluster())?.key();
+        let series = self.metrics().endpoint(&EndpointLabels {
+            direction,
+            namespace: &key.namespace,
+            service: &key.service,
+            port: key.port,
+            target: endpoint.address(),
+        });
+        if all.len() <= id.index() {
+            all.resize_with(id.index() + 1, || None);
+        }
+        all[id.index()] = Some((id, series.clone()));
+        Some(series)
+    }
+
+    /// A request was refused before it could become an exchange.
+    pub(crate) fn refused(&self, series: &Series, fault: Fault, status: Option<u16>) {
+        series.request();
+        let outcome = Outcome {
+            status,
+            classification: classify(status, true, Some(fault)),
+            error: Some(fault.cause),
+            latency: None,
+            total: Duration::ZERO,
+        };
+        self.metrics().response(series, &outcome);
+    }
+
+    /// Whether no further connection may be taken.
+    pub(crate) fn is_full(&self) -> bool {
+        self.shares.total() >= self.settings.borrow().connections
+    }
+
+    /// Says why accepting is paused, not too often.
+    pub(crate) fn say_paused(&self, error: &io::Error) {
+        let now = clock::now();
+        if self.said_paused.get().is_none_or(|last| now.since(last) >= SAY_AGAIN) {
+            self.said_paused.set(Some(now));
+            tracing::warn!(worker = self.index, %error, "accepting is paused");
+        }
+    }
+
+    /// When the drain began; idle connections and new responses look at it.
+    pub(crate) const fn draining_since(&self) -> Option<Instant> {
+        self.draining.get()
+    }
+
+    fn drain(&self) {
+        if self.draining.get().is_some() {
+            return;
+        }
+        self.draining.set(Some(clock::now()));
+        for entrance in self.entrances.borrow().iter() {
+            entrance.close();
+        }
+        self.timers.wake_all();
+    }
+
+    /// A connection has ended; the drain may be complete.
+    pub(crate) fn connection_ended(&self) {
+        if let Some(waker) = self.ended.take() {
+            waker.wake();
+        }
+    }
+
+    async fn drained(&self) {
+        poll_fn(|cx| {
+            // Hand-overs on their way are counted as shares before they are connections.
+            if self.connections.get() == 0 && self.shares.of(self.index) == 0 {
+                return Poll::Ready(());
+            }
+            self.ended.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+}
