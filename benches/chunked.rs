@@ -39,13 +39,9 @@ fn chunked(criterion: &mut Criterion) {
         let input = encoded(size);
         assert_eq!(decode(&input), BODY);
         group.throughput(Throughput::Bytes(input.len() as u64));
-        group.bench_with_input(
-            BenchmarkId::from_parameter(size),
-            &input,
-            |bencher, input| {
-                bencher.iter(|| decode(black_box(input)));
-            },
-        );
+        group.bench_with_input(BenchmarkId::from_parameter(size), &input, |bencher, input| {
+            bencher.iter(|| decode(black_box(input)));
+        });
     }
     group.finish();
 }

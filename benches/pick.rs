@@ -23,9 +23,8 @@ fn pick(criterion: &mut Criterion) {
             let params = Params::of(balancer);
             let mut rng = Rng::new(7);
             let mut picker = Picker::new(balancer, weights, &mut rng);
-            let loads: Vec<Load> = (0..count)
-                .map(|_| Load::new(params.default_rtt, Instant::ZERO))
-                .collect();
+            let loads: Vec<Load> =
+                (0..count).map(|_| Load::new(params.default_rtt, Instant::ZERO)).collect();
             group.bench_function(BenchmarkId::new(name, label), |bencher| {
                 let mut now = Instant::ZERO;
                 bencher.iter(|| {

@@ -14,14 +14,7 @@ fn by_path(count: usize) -> Result<RouteTable, InvalidMatch> {
     let mut builder = RouteTableBuilder::new();
     for number in 0..count {
         let path = PathMatch::Prefix(format!("/service-{number}").into());
-        builder.add(
-            &[],
-            vec![Match {
-                path,
-                ..Match::default()
-            }],
-            Rule::default(),
-        )?;
+        builder.add(&[], vec![Match { path, ..Match::default() }], Rule::default())?;
     }
     Ok(builder.build())
 }
@@ -31,11 +24,7 @@ fn by_host(count: usize) -> Result<RouteTable, InvalidMatch> {
     let mut builder = RouteTableBuilder::new();
     for number in 0..count {
         let host = HostMatch::parse(&format!("service-{number}.example.com"));
-        builder.add(
-            &[host.unwrap_or(HostMatch::Any)],
-            Vec::new(),
-            Rule::default(),
-        )?;
+        builder.add(&[host.unwrap_or(HostMatch::Any)], Vec::new(), Rule::default())?;
     }
     Ok(builder.build())
 }
@@ -48,14 +37,9 @@ fn route(criterion: &mut Criterion) {
         let host = format!("Host: service-{last}.example.com");
         let request = format!("GET /service-{last}/items/7?page=2 HTTP/1.1\r\n{host}\r\n\r\n");
         for (kind, table) in [("path", by_path(count)), ("host", by_host(count))] {
-            let Ok(table) = table else {
-                unreachable!("every route of a benchmark compiles")
-            };
+            let Ok(table) = table else { unreachable!("every route of a benchmark compiles") };
             with_head(request.as_bytes(), |head| {
-                assert_eq!(
-                    table.find(head).map(|found| found.index as usize),
-                    Some(last)
-                );
+                assert_eq!(table.find(head).map(|found| found.index as usize), Some(last));
                 group.bench_with_input(BenchmarkId::new(kind, count), &table, |bencher, table| {
                     bencher.iter(|| table.find(black_box(head)).is_some());
                 });

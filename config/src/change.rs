@@ -54,12 +54,7 @@ pub fn change(old: &Config, new: &Config) -> Change {
         }
     }
     let gone = |l: &&Listener| new.listeners.iter().all(|n| n.name != l.name);
-    change.removed = old
-        .listeners
-        .iter()
-        .filter(gone)
-        .map(|l| l.name.clone())
-        .collect();
+    change.removed = old.listeners.iter().filter(gone).map(|l| l.name.clone()).collect();
     let connect = |config: &Config| (config.timeouts.connect, config.timeouts.connect_inbound);
     change.discovery = old.services != new.services
         || old.discovery != new.discovery
@@ -77,10 +72,7 @@ pub fn change(old: &Config, new: &Config) -> Change {
         ("log", old.log != new.log),
     ];
     let names = |keys: &[(&'static str, bool)]| {
-        keys.iter()
-            .filter(|(_, differs)| *differs)
-            .map(|(key, _)| *key)
-            .collect()
+        keys.iter().filter(|(_, differs)| *differs).map(|(key, _)| *key).collect()
     };
     change.settings = names(&settings);
     change.restart = names(&restart);
@@ -95,36 +87,22 @@ mod tests {
     use crate::{Driver, Kind, Timeouts};
 
     fn listener(name: &str, port: u16) -> Listener {
-        Listener::new(
-            name,
-            SocketAddr::from(([127, 0, 0, 1], port)),
-            Kind::Outbound,
-        )
+        Listener::new(name, SocketAddr::from(([127, 0, 0, 1], port)), Kind::Outbound)
     }
 
     #[test]
     fn equal_configurations_need_nothing() {
-        let config = Config {
-            listeners: vec![listener("a", 1)],
-            ..Config::default()
-        };
+        let config = Config { listeners: vec![listener("a", 1)], ..Config::default() };
         assert!(change(&config, &config.clone()).is_empty());
     }
 
     #[test]
     fn listeners_are_told_apart_by_name() {
         let old = Config {
-            listeners: vec![
-                listener("same", 1),
-                listener("moved", 2),
-                listener("gone", 3),
-            ],
+            listeners: vec![listener("same", 1), listener("moved", 2), listener("gone", 3)],
             ..Config::default()
         };
-        let quiet = Listener {
-            via: false,
-            ..listener("same", 1)
-        };
+        let quiet = Listener { via: false, ..listener("same", 1) };
         let new = Config {
             listeners: vec![listener("new", 4), quiet.clone(), listener("moved", 5)],
             ..Config::default()
@@ -135,14 +113,8 @@ mod tests {
         assert_eq!(
             change.changed,
             [
-                ChangedListener {
-                    listener: quiet,
-                    rebind: false
-                },
-                ChangedListener {
-                    listener: listener("moved", 5),
-                    rebind: true
-                },
+                ChangedListener { listener: quiet, rebind: false },
+                ChangedListener { listener: listener("moved", 5), rebind: true },
             ]
         );
         assert!(change.discovery && change.settings.is_empty() && change.restart.is_empty());
@@ -153,10 +125,7 @@ mod tests {
         let old = Config::default();
         let mut new = old.clone();
         new.workers.driver = Driver::Epoll;
-        new.timeouts = Timeouts {
-            response: Some(Timeouts::default().head),
-            ..Timeouts::default()
-        };
+        new.timeouts = Timeouts { response: Some(Timeouts::default().head), ..Timeouts::default() };
         let found = change(&old, &new);
         assert_eq!(found.restart, ["workers"]);
         assert_eq!(found.settings, ["timeouts"]);

@@ -61,16 +61,9 @@ fn scalar(
         return;
     }
     if let Err(hint) = form.check(text, *plain) {
-        let never = matches!(
-            text.as_str(),
-            "never" | "none" | "no" | "false" | "0" | "0s"
-        );
+        let never = matches!(text.as_str(), "never" | "none" | "no" | "false" | "0" | "0s");
         let word = meant(text, words);
-        let choices = if let Scalar::Choice(choices) = form {
-            choices
-        } else {
-            words
-        };
+        let choices = if let Scalar::Choice(choices) = form { choices } else { words };
         let hint = if never && choices.contains(&"off") {
             String::from("write `off`")
         } else if word.is_empty() {
@@ -126,27 +119,16 @@ fn unknown<'k>(entry: &Entry, keys: &'k [Key], path: &str, report: &mut Report) 
     };
     let found = format!("the unknown key {}", quote(&entry.key));
     let one = if names.len() > 1 { "one of " } else { "" };
-    report.add(
-        entry.place,
-        path,
-        found,
-        format!("{one}{}", one_of(&names)),
-        hint,
-    );
+    report.add(entry.place, path, found, format!("{one}{}", one_of(&names)), hint);
     near
 }
 
 fn wrong(node: &Node, shape: &Shape, path: &str, report: &mut Report) {
     let hint = match (&node.value, shape) {
         (Value::Scalar { .. }, _) if node.is_null() => "write a value or remove the key",
-        (
-            Value::Scalar { .. },
-            Shape::List(_)
-            | Shape::Either {
-                short: Shape::List(_),
-                ..
-            },
-        ) => "write it as a list: `[…]`",
+        (Value::Scalar { .. }, Shape::List(_) | Shape::Either { short: Shape::List(_), .. }) => {
+            "write it as a list: `[…]`"
+        }
         (Value::List(_), Shape::Names(_)) => "give each a name: `web: [127.0.0.1:8080]`",
         (Value::List(items), Shape::Scalar { .. }) if items.len() == 1 => {
             "remove the brackets or `-`"
@@ -158,17 +140,11 @@ fn wrong(node: &Node, shape: &Shape, path: &str, report: &mut Report) {
 
 fn join(path: &str, key: &str) -> String {
     let shown: String = key.chars().take(64).flat_map(char::escape_debug).collect();
-    if path.is_empty() {
-        shown
-    } else {
-        format!("{path}.{shown}")
-    }
+    if path.is_empty() { shown } else { format!("{path}.{shown}") }
 }
 
 fn lower_first(text: &str) -> String {
     let text = text.trim_end_matches('.');
     let mut chars = text.chars();
-    chars
-        .next()
-        .map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
+    chars.next().map_or_else(String::new, |c| c.to_lowercase().chain(chars).collect())
 }

@@ -67,33 +67,18 @@ fn addresses(root: &Node, listeners: &[Node], report: &mut Report) {
     let mut taken = Taken::default();
     let admin = root.get("admin").and_then(|admin| admin.get("address"));
     if let (None, Some(default)) = (admin, Admin::default().address) {
-        taken.claim(
-            default,
-            "the admin server is there unless `admin.address` says otherwise",
-        );
+        taken.claim(default, "the admin server is there unless `admin.address` says otherwise");
     }
-    let named = listeners
-        .iter()
-        .enumerate()
-        .filter_map(|(index, listener)| {
-            Some((
-                listener.get("address")?,
-                format!("listeners[{index}].address"),
-            ))
-        });
+    let named = listeners.iter().enumerate().filter_map(|(index, listener)| {
+        Some((listener.get("address")?, format!("listeners[{index}].address")))
+    });
     for (node, path) in named.chain(admin.map(|node| (node, String::from("admin.address")))) {
         let Some(address) = node.text().and_then(|text| text.parse::<SocketAddr>().ok()) else {
             continue;
         };
         let claim = format!("it is taken by `{path}` in line {}", node.place.line);
         if let Some(whose) = taken.claim(address, &claim) {
-            report.add(
-                node.place,
-                &path,
-                node.shown(),
-                "an address of its own",
-                whose,
-            );
+            report.add(node.place, &path, node.shown(), "an address of its own", whose);
         }
     }
 }
@@ -121,15 +106,10 @@ impl Taken {
         );
         let other = match address == everywhere {
             true => self.ports.get(&port),
-            false => self
-                .addresses
-                .get(&everywhere)
-                .or_else(|| self.addresses.get(&address)),
+            false => self.addresses.get(&everywhere).or_else(|| self.addresses.get(&address)),
         };
         let other = other.cloned();
-        self.addresses
-            .entry(address)
-            .or_insert_with(|| claim.to_owned());
+        self.addresses.entry(address).or_insert_with(|| claim.to_owned());
         self.ports.entry(port).or_insert_with(|| claim.to_owned());
         other
     }
@@ -202,13 +182,7 @@ fn only(listener: &Node, key: &str, kind: &str, path: &str, report: &mut Report)
     if let Some(node) = listener.get(key) {
         let found = format!("`{key}` in a listener that is not of kind `{kind}`");
         let hint = format!("remove it, or write `kind: {kind}`");
-        report.add(
-            node.place,
-            &format!("{path}.{key}"),
-            found,
-            "no such key",
-            hint,
-        );
+        report.add(node.place, &format!("{path}.{key}"), found, "no such key", hint);
     }
 }
 
@@ -234,13 +208,7 @@ fn endpoints(service: &Entry, report: &mut Report) {
     }
     if !weighed {
         let hint = "give at least one endpoint a weight of 1 or more";
-        report.add(
-            service.place,
-            &path,
-            "only endpoints of weight 0",
-            "one with weight",
-            hint,
-        );
+        report.add(service.place, &path, "only endpoints of weight 0", "one with weight", hint);
     }
 }
 
@@ -258,18 +226,9 @@ fn ttls(discovery: Option<&Node>, report: &mut Report) {
     if let (Some(least), Some(most)) = (least, most)
         && least > most
     {
-        let found = format!(
-            "min_ttl {} above max_ttl {}",
-            duration::format(least),
-            duration::format(most)
-        );
-        report.add(
-            dns.place,
-            "discovery.dns",
-            found,
-            "min_ttl up to max_ttl",
-            "",
-        );
+        let found =
+            format!("min_ttl {} above max_ttl {}", duration::format(least), duration::format(most));
+        report.add(dns.place, "discovery.dns", found, "min_ttl up to max_ttl", "");
     }
 }
 
@@ -289,12 +248,6 @@ fn heads(root: &Node, report: &mut Report) {
     {
         let found = format!("target_bytes {target} above head_bytes {head}");
         let hint = "the target is part of the head: lower one or raise the other";
-        report.add(
-            limits.place,
-            "limits",
-            found,
-            "target_bytes up to head_bytes",
-            hint,
-        );
+        report.add(limits.place, "limits", found, "target_bytes up to head_bytes", hint);
     }
 }

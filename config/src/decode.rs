@@ -26,11 +26,7 @@ pub(crate) fn config(root: &Node, base: &Path) -> Config {
     let service = |entry| service(entry, timeouts.connect);
     Config {
         workers: workers(&root.section("workers")),
-        listeners: root
-            .items("listeners")
-            .iter()
-            .filter_map(listener)
-            .collect(),
+        listeners: root.items("listeners").iter().filter_map(listener).collect(),
         admin: admin(&root.section("admin")),
         services: services.entries().iter().map(service).collect(),
         discovery: discovery(&root.section("discovery"), base),
@@ -57,9 +53,7 @@ fn listener(node: &Node) -> Option<Listener> {
     let mut listener = Listener::new(section.text("name")?, section.parse("address")?, kind);
     listener.service = section.text("service").map(ToOwned::to_owned);
     listener.target = section.parse("target");
-    listener.allow_connect = section
-        .boolean("allow_connect")
-        .unwrap_or(listener.allow_connect);
+    listener.allow_connect = section.boolean("allow_connect").unwrap_or(listener.allow_connect);
     listener.forwarded = section.choice("forwarded").unwrap_or(listener.forwarded);
     listener.via = section.boolean("via").unwrap_or(listener.via);
     Some(listener)
@@ -69,28 +63,19 @@ fn admin(section: &Section<'_>) -> Admin {
     match section.text("address") {
         None => Admin::default(),
         // `off` is no address.
-        Some(text) => Admin {
-            address: text.parse::<SocketAddr>().ok(),
-        },
+        Some(text) => Admin { address: text.parse::<SocketAddr>().ok() },
     }
 }
 
 fn service(entry: &Entry, connect: Duration) -> StaticService {
     let section = Section(Some(&entry.node));
     let short = entry.node.items();
-    let endpoints = if short.is_empty() {
-        section.items("endpoints")
-    } else {
-        short
-    };
+    let endpoints = if short.is_empty() { section.items("endpoints") } else { short };
     StaticService {
         name: entry.key.clone(),
         port: section.parse("port").unwrap_or(HTTP),
         endpoints: endpoints.iter().filter_map(endpoint).collect(),
-        balancer: section
-            .text("balancer")
-            .and_then(balancer)
-            .unwrap_or_default(),
+        balancer: section.text("balancer").and_then(balancer).unwrap_or_default(),
         connect_timeout: section.duration("connect_timeout", connect),
     }
 }
@@ -99,22 +84,15 @@ fn endpoint(node: &Node) -> Option<StaticEndpoint> {
     let section = Section(Some(node));
     let text = node.text().or_else(|| section.text("address"))?;
     let weight = section.parse("weight").unwrap_or(1);
-    Some(StaticEndpoint {
-        address: text.parse().ok()?,
-        weight,
-    })
+    Some(StaticEndpoint { address: text.parse().ok()?, weight })
 }
 
 fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
     let default = Discovery::default();
     let dns = section.section("dns");
     Discovery {
-        manifests: section
-            .text("manifests")
-            .map(|text| scalar::relative(text, base)),
-        namespace: section
-            .text("namespace")
-            .map_or(default.namespace, ToOwned::to_owned),
+        manifests: section.text("manifests").map(|text| scalar::relative(text, base)),
+        namespace: section.text("namespace").map_or(default.namespace, ToOwned::to_owned),
         dns: Dns {
             min_ttl: dns.duration("min_ttl", default.dns.min_ttl),
             max_ttl: dns.duration("max_ttl", default.dns.max_ttl),
@@ -140,9 +118,7 @@ fn limits(section: &Section<'_>) -> Limits {
     let default = Limits::default();
     Limits {
         head_bytes: section.bytes("head_bytes").unwrap_or(default.head_bytes),
-        target_bytes: section
-            .bytes("target_bytes")
-            .unwrap_or(default.target_bytes),
+        target_bytes: section.bytes("target_bytes").unwrap_or(default.target_bytes),
         fields: section.count("fields").unwrap_or(default.fields),
         connections: section.count("connections").or(default.connections),
         pool_idle_per_endpoint: section
@@ -152,27 +128,21 @@ fn limits(section: &Section<'_>) -> Limits {
 }
 
 fn shutdown(section: &Section<'_>) -> Shutdown {
-    Shutdown {
-        grace: section.duration("grace", Shutdown::default().grace),
-    }
+    Shutdown { grace: section.duration("grace", Shutdown::default().grace) }
 }
 
 fn access_log(section: &Section<'_>, base: &Path) -> AccessLog {
     let default = AccessLog::default();
     AccessLog {
         format: section.choice("format").unwrap_or(default.format),
-        sink: section
-            .text("path")
-            .map_or(default.sink, |text| scalar::sink(text, base)),
+        sink: section.text("path").map_or(default.sink, |text| scalar::sink(text, base)),
     }
 }
 
 fn log(section: &Section<'_>) -> Log {
     let default = Log::default();
     Log {
-        level: section
-            .text("level")
-            .map_or(default.level, ToOwned::to_owned),
+        level: section.text("level").map_or(default.level, ToOwned::to_owned),
         format: section.choice("format").unwrap_or(default.format),
     }
 }

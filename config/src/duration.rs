@@ -103,11 +103,7 @@ mod tests {
             ("1d", None),
             ("١s", None),
         ] {
-            assert_eq!(
-                parse(text).map(|d| d.as_millis()),
-                millis.map(u128::from),
-                "{text}"
-            );
+            assert_eq!(parse(text).map(|d| d.as_millis()), millis.map(u128::from), "{text}");
         }
     }
 

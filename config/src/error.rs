@@ -119,22 +119,14 @@ impl Report {
         self.problems.sort_by_key(|p| (p.line, p.column));
         let omitted = self.problems.len().saturating_sub(SHOWN);
         self.problems.truncate(SHOWN);
-        Err(Errors {
-            file: file.to_owned(),
-            problems: self.problems,
-            omitted,
-        })
+        Err(Errors { file: file.to_owned(), problems: self.problems, omitted })
     }
 }
 
 /// Text from the file as it is shown to people: in backticks, short, without control characters.
 pub(crate) fn quote(text: &str) -> String {
     const LONGEST: usize = 48;
-    let mut shown: String = text
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::escape_debug)
-        .collect();
+    let mut shown: String = text.chars().take(LONGEST).flat_map(char::escape_debug).collect();
     // escape_debug also escapes quotes, which need no escape between backticks.
     shown = shown.replace("\\\"", "\"").replace("\\'", "'");
     if text.chars().nth(LONGEST).is_some() {

@@ -24,10 +24,7 @@ pub(crate) fn nearest<'c>(
 
 /// `accessLog`, `access-log` and `access_log` are one word.
 fn fold(word: &str) -> Vec<char> {
-    word.chars()
-        .filter(|c| c.is_alphanumeric())
-        .flat_map(char::to_lowercase)
-        .collect()
+    word.chars().filter(|c| c.is_alphanumeric()).flat_map(char::to_lowercase).collect()
 }
 
 /// Edits (insert, delete, replace, swap neighbours) from one word to the other.
@@ -37,9 +34,8 @@ fn distance(a: &[char], b: &[char]) -> usize {
     for (i, &from) in a.iter().enumerate() {
         let mut row = vec![i + 1];
         for (j, &to) in b.iter().enumerate() {
-            let mut least = (above[j] + usize::from(from != to))
-                .min(above[j + 1] + 1)
-                .min(row[j] + 1);
+            let mut least =
+                (above[j] + usize::from(from != to)).min(above[j + 1] + 1).min(row[j] + 1);
             if i > 0 && j > 0 && from == b[j - 1] && a[i - 1] == to {
                 least = least.min(before[j - 1] + 1);
             }
@@ -69,9 +65,7 @@ const ELSEWHERE: &[(&str, &str)] = &[
 /// Where a key that is unknown at its place is at home.
 pub(crate) fn home(name: &str) -> Option<String> {
     let elsewhere = ELSEWHERE.iter().find(|(word, _)| *word == name);
-    elsewhere
-        .map(|(_, path)| (*path).to_owned())
-        .or_else(|| find(&ROOT, name, ""))
+    elsewhere.map(|(_, path)| (*path).to_owned()).or_else(|| find(&ROOT, name, ""))
 }
 
 fn find(shape: &Shape, name: &str, path: &str) -> Option<String> {
@@ -81,16 +75,9 @@ fn find(shape: &Shape, name: &str, path: &str) -> Option<String> {
         Shape::Names(each) => find(each, name, &format!("{path}.NAME")),
         Shape::Either { short, long } => find(long, name, path).or_else(|| find(short, name, path)),
         Shape::Map(keys) => keys.iter().find_map(|key| {
-            let path = if path.is_empty() {
-                key.name.to_owned()
-            } else {
-                format!("{path}.{}", key.name)
-            };
-            if key.name == name {
-                Some(path)
-            } else {
-                find(&key.shape, name, &path)
-            }
+            let path =
+                if path.is_empty() { key.name.to_owned() } else { format!("{path}.{}", key.name) };
+            if key.name == name { Some(path) } else { find(&key.shape, name, &path) }
         }),
     }
 }

@@ -12,13 +12,7 @@ const fn key(
     about: &'static str,
     reason: &'static str,
 ) -> Key {
-    Key {
-        name,
-        shape,
-        preset,
-        about,
-        reason,
-    }
+    Key { name, shape, preset, about, reason }
 }
 
 const fn number(least: u64, most: u64) -> Scalar {
@@ -37,20 +31,8 @@ const MANY: u64 = u32::MAX as u64;
 
 /// The whole file.
 pub(crate) static ROOT: Shape = Shape::Map(&[
-    key(
-        "workers",
-        Shape::Map(WORKERS),
-        Absent,
-        "The event loops, one thread each.",
-        "",
-    ),
-    key(
-        "listeners",
-        Shape::List(&LISTENER),
-        Required,
-        "Where connections are accepted.",
-        "",
-    ),
+    key("workers", Shape::Map(WORKERS), Absent, "The event loops, one thread each.", ""),
+    key("listeners", Shape::List(&LISTENER), Required, "Where connections are accepted.", ""),
     key(
         "admin",
         Shape::Map(ADMIN),
@@ -72,41 +54,11 @@ pub(crate) static ROOT: Shape = Shape::Map(&[
         "Where other services and routes come from.",
         "",
     ),
-    key(
-        "timeouts",
-        Shape::Map(TIMEOUTS),
-        Absent,
-        "How long to wait for what.",
-        "",
-    ),
-    key(
-        "limits",
-        Shape::Map(LIMITS),
-        Absent,
-        "How much of what.",
-        "",
-    ),
-    key(
-        "shutdown",
-        Shape::Map(SHUTDOWN),
-        Absent,
-        "The end of the process.",
-        "",
-    ),
-    key(
-        "access_log",
-        Shape::Map(ACCESS_LOG),
-        Absent,
-        "One line for each exchange.",
-        "",
-    ),
-    key(
-        "log",
-        Shape::Map(LOG),
-        Absent,
-        "The program's own log, on standard error.",
-        "",
-    ),
+    key("timeouts", Shape::Map(TIMEOUTS), Absent, "How long to wait for what.", ""),
+    key("limits", Shape::Map(LIMITS), Absent, "How much of what.", ""),
+    key("shutdown", Shape::Map(SHUTDOWN), Absent, "The end of the process.", ""),
+    key("access_log", Shape::Map(ACCESS_LOG), Absent, "One line for each exchange.", ""),
+    key("log", Shape::Map(LOG), Absent, "The program's own log, on standard error.", ""),
 ]);
 
 const WORKERS: &[Key] = &[
@@ -269,13 +221,7 @@ const DISCOVERY: &[Key] = &[
         "The namespace of manifests that name none.",
         "What kubectl applies them to.",
     ),
-    key(
-        "dns",
-        Shape::Map(DNS),
-        Absent,
-        "When DNS names of endpoints are resolved again.",
-        "",
-    ),
+    key("dns", Shape::Map(DNS), Absent, "When DNS names of endpoints are resolved again.", ""),
 ];
 
 const DNS: &[Key] = &[

@@ -33,9 +33,7 @@ pub fn load(bytes: impl AsRef<[u8]>, path: &Path, env: Env<'_>) -> Result<Config
         cross::check(root, &mut report);
     }
     let base = path.parent().unwrap_or_else(|| Path::new(""));
-    let mut config = root
-        .map(|root| decode::config(&root, base))
-        .unwrap_or_default();
+    let mut config = root.map(|root| decode::config(&root, base)).unwrap_or_default();
     environment(&mut config, env, &mut report);
     report.finish(path)?;
     Ok(config)
@@ -51,13 +49,7 @@ pub fn read(path: &Path, env: Env<'_>) -> Result<Config, Errors> {
         Err(error) => {
             let mut report = Report::default();
             let hint = "give the path of a ringway.yaml that this user may read";
-            report.add(
-                Place::default(),
-                "",
-                error.to_string(),
-                "a readable file",
-                hint,
-            );
+            report.add(Place::default(), "", error.to_string(), "a readable file", hint);
             report.finish(path)?;
             Ok(Config::default())
         }
@@ -69,9 +61,7 @@ fn limited(path: &Path) -> std::io::Result<Vec<u8>> {
     use std::io::Read as _;
     let mut bytes = Vec::new();
     let most = u64::try_from(tree::MOST_BYTES).unwrap_or(u64::MAX);
-    std::fs::File::open(path)?
-        .take(most.saturating_add(1))
-        .read_to_end(&mut bytes)?;
+    std::fs::File::open(path)?.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -87,10 +77,7 @@ fn environment(config: &mut Config, env: Env<'_>, report: &mut Report) {
             }
         }
     };
-    if let Some(word) = ask(
-        "RINGWAY_DRIVER",
-        Scalar::Choice(&["auto", "uring", "epoll"]),
-    ) {
+    if let Some(word) = ask("RINGWAY_DRIVER", Scalar::Choice(&["auto", "uring", "epoll"])) {
         let word: StrDeserializer<'_, Error> = word.as_str().into_deserializer();
         config.workers.driver = Driver::deserialize(word).unwrap_or_default();
     }
@@ -114,14 +101,8 @@ impl Config {
         config.admin = Admin { address: admin };
         let mut endpoints: Vec<StaticEndpoint> = Vec::new();
         for address in addresses {
-            if endpoints
-                .iter()
-                .all(|endpoint| endpoint.address != *address)
-            {
-                endpoints.push(StaticEndpoint {
-                    address: address.clone(),
-                    weight: 1,
-                });
+            if endpoints.iter().all(|endpoint| endpoint.address != *address) {
+                endpoints.push(StaticEndpoint { address: address.clone(), weight: 1 });
             }
         }
         config.services = vec![StaticService::new(TO, endpoints, &config.timeouts)];
@@ -160,11 +141,7 @@ pub fn fuzzing(bytes: &[u8]) {
         Err(errors) => assert!(!errors.to_string().is_empty(), "refused without a reason"),
         Ok(config) => {
             let resolved = serde_json::to_string(&config).unwrap_or_default();
-            assert_eq!(
-                load(resolved, path, &|_| None),
-                Ok(config),
-                "the resolved form differs"
-            );
+            assert_eq!(load(resolved, path, &|_| None), Ok(config), "the resolved form differs");
         }
     }
 }

@@ -23,11 +23,7 @@ pub fn reference() -> String {
     let mut page = String::from(PREFACE);
     if let Shape::Map(keys) = &ROOT {
         for key in *keys {
-            let required = if matches!(key.preset, Preset::Required) {
-                " Required."
-            } else {
-                ""
-            };
+            let required = if matches!(key.preset, Preset::Required) { " Required." } else { "" };
             // Writing to a String does not fail.
             let _ = write!(page, "\n## {}\n\n{}{required}\n\n", key.name, key.about);
             page.push_str("| key | value | default | meaning | why this default |\n");
@@ -69,9 +65,5 @@ fn row(key: &Key, path: &str, page: &mut String) {
         Preset::Absent => String::from("none"),
     };
     let value = key.shape.expected();
-    let _ = writeln!(
-        page,
-        "| `{path}` | {value} | {default} | {} | {} |",
-        key.about, key.reason
-    );
+    let _ = writeln!(page, "| `{path}` | {value} | {default} | {} | {} |", key.about, key.reason);
 }

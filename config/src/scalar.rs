@@ -51,11 +51,7 @@ impl Scalar {
             }
             Self::Number { least, most } => format!("a whole number from {least} to {most}"),
             Self::Bytes { least, most } => {
-                format!(
-                    "a size from {} to {}, such as `64KiB`",
-                    size(least),
-                    size(most)
-                )
+                format!("a size from {} to {}, such as `64KiB`", size(least), size(most))
             }
             Self::Duration { least: 0 } => String::from("a duration such as `10s` or `1h30m`"),
             Self::Duration { least } => {
@@ -76,20 +72,14 @@ impl Scalar {
     /// Whether the text has the form; if not, what to do about it.
     pub(crate) fn check(self, text: &str, plain: bool) -> Result<(), String> {
         if !plain && matches!(self, Self::Bool | Self::Number { .. }) {
-            let bare = if self.check(text, true).is_ok() {
-                "remove the quotes"
-            } else {
-                ""
-            };
+            let bare = if self.check(text, true).is_ok() { "remove the quotes" } else { "" };
             return Err(bare.to_owned());
         }
         match self {
             Self::Bool => boolean(text).map(|_| ()).ok_or_else(|| boolean_hint(text)),
             Self::Number { least, most } => within(number(text), least, most),
             Self::Bytes { least, most } => match bytes(text) {
-                None => Err(String::from(
-                    "units are `KiB` and `MiB`; without one it is bytes",
-                )),
+                None => Err(String::from("units are `KiB` and `MiB`; without one it is bytes")),
                 size => within(size, least, most),
             },
             Self::Duration { least } => match duration::parse(text) {
@@ -100,19 +90,15 @@ impl Scalar {
             Self::Choice(words) if words.contains(&text) => Ok(()),
             Self::Choice(words) => Err(meant(text, words)),
             Self::Name => name(text),
-            Self::Listen => text
-                .parse::<SocketAddr>()
-                .map(|_| ())
-                .map_err(|_| address_hint(text)),
+            Self::Listen => text.parse::<SocketAddr>().map(|_| ()).map_err(|_| address_hint(text)),
             Self::Connect => match text.parse::<SocketAddr>() {
                 Ok(address) if address.port() > 0 => Ok(()),
                 Ok(_) => Err(NotHostPort::BadPort.to_string()),
                 Err(_) => Err(address_hint(text)),
             },
-            Self::HostPort => text
-                .parse::<HostPort>()
-                .map(|_| ())
-                .map_err(|error| error.to_string()),
+            Self::HostPort => {
+                text.parse::<HostPort>().map(|_| ()).map_err(|error| error.to_string())
+            }
             Self::Directory | Self::File if text.is_empty() || text.contains('\0') => {
                 Err(String::new())
             }
@@ -164,11 +150,7 @@ fn boolean_hint(text: &str) -> String {
 
 /// A decimal number without a sign.
 pub(crate) fn number(text: &str) -> Option<u64> {
-    if text.bytes().all(|b| b.is_ascii_digit()) {
-        text.parse().ok()
-    } else {
-        None
-    }
+    if text.bytes().all(|b| b.is_ascii_digit()) { text.parse().ok() } else { None }
 }
 
 /// A number of bytes, with a unit or without.
@@ -216,20 +198,10 @@ fn name(text: &str) -> Result<(), String> {
     }
     let fixed: String = text
         .chars()
-        .map(|c| {
-            if c.is_ascii_alphanumeric() {
-                c.to_ascii_lowercase()
-            } else {
-                '-'
-            }
-        })
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
         .collect();
     let fixed = fixed.trim_matches('-');
-    Err(if fixed.is_empty() {
-        String::new()
-    } else {
-        format!("write `{fixed}`")
-    })
+    Err(if fixed.is_empty() { String::new() } else { format!("write `{fixed}`") })
 }
 
 fn address_hint(text: &str) -> String {

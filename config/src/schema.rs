@@ -40,9 +40,7 @@ fn map(keys: &[Key]) -> Value {
         }
         properties.insert(key.name.to_owned(), value);
     }
-    let required = keys
-        .iter()
-        .filter(|key| matches!(key.preset, Preset::Required));
+    let required = keys.iter().filter(|key| matches!(key.preset, Preset::Required));
     let required: Vec<&str> = required.map(|key| key.name).collect();
     json!({
         "type": "object",
@@ -55,15 +53,10 @@ fn map(keys: &[Key]) -> Value {
 /// A default as the type it has in YAML.
 fn default(shape: &Shape, text: &str) -> Value {
     match shape {
-        Shape::Scalar {
-            form: Scalar::Bool, ..
-        } => json!(text == "true"),
-        Shape::Scalar {
-            form: Scalar::Number { .. },
-            ..
-        } => text
-            .parse::<u64>()
-            .map_or_else(|_| json!(text), |number| json!(number)),
+        Shape::Scalar { form: Scalar::Bool, .. } => json!(text == "true"),
+        Shape::Scalar { form: Scalar::Number { .. }, .. } => {
+            text.parse::<u64>().map_or_else(|_| json!(text), |number| json!(number))
+        }
         _ => json!(text),
     }
 }

@@ -86,10 +86,7 @@ impl HostPort {
 
 impl From<SocketAddr> for HostPort {
     fn from(address: SocketAddr) -> Self {
-        Self {
-            host: Host::Ip(address.ip()),
-            port: address.port(),
-        }
+        Self { host: Host::Ip(address.ip()), port: address.port() }
     }
 }
 
@@ -155,25 +152,18 @@ impl FromStr for Host {
     /// An IPv4 address or a DNS name (RFC 1123 section 2.1, plus `_`, which Docker's names have).
     fn from_str(text: &str) -> Result<Self, NotHostPort> {
         if let Ok(ip) = text.parse::<IpAddr>() {
-            return if ip.is_ipv6() {
-                Err(NotHostPort::BareV6)
-            } else {
-                Ok(Self::Ip(ip))
-            };
+            return if ip.is_ipv6() { Err(NotHostPort::BareV6) } else { Ok(Self::Ip(ip)) };
         }
         let name = text.strip_suffix('.').unwrap_or(text);
         let label = |l: &str| {
             (1..=63).contains(&l.len())
-                && l.bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+                && l.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
                 && !l.starts_with('-')
                 && !l.ends_with('-')
         };
         // A last label of digits only is a mistyped IPv4 address, not a name (RFC 3696 section 2).
-        let last_is_number = name
-            .rsplit('.')
-            .next()
-            .is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
+        let last_is_number =
+            name.rsplit('.').next().is_some_and(|l| l.bytes().all(|b| b.is_ascii_digit()));
         if name.len() > 253 || !name.split('.').all(label) || last_is_number {
             return Err(NotHostPort::BadHost);
         }

@@ -88,9 +88,7 @@ pub struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            address: Some(SocketAddr::from(([127, 0, 0, 1], 4191))),
-        }
+        Self { address: Some(SocketAddr::from(([127, 0, 0, 1], 4191))) }
     }
 }
 
@@ -108,11 +106,7 @@ pub struct Discovery {
 
 impl Default for Discovery {
     fn default() -> Self {
-        Self {
-            manifests: None,
-            namespace: String::from("default"),
-            dns: Dns::default(),
-        }
+        Self { manifests: None, namespace: String::from("default"), dns: Dns::default() }
     }
 }
 
@@ -129,10 +123,7 @@ pub struct Dns {
 
 impl Default for Dns {
     fn default() -> Self {
-        Self {
-            min_ttl: Duration::from_secs(1),
-            max_ttl: Duration::from_secs(300),
-        }
+        Self { min_ttl: Duration::from_secs(1), max_ttl: Duration::from_secs(300) }
     }
 }
 
@@ -220,9 +211,7 @@ pub struct Shutdown {
 
 impl Default for Shutdown {
     fn default() -> Self {
-        Self {
-            grace: Duration::from_secs(120),
-        }
+        Self { grace: Duration::from_secs(120) }
     }
 }
 
@@ -275,10 +264,7 @@ pub struct Log {
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            level: String::from("info"),
-            format: LogFormat::default(),
-        }
+        Self { level: String::from("info"), format: LogFormat::default() }
     }
 }
 

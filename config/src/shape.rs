@@ -31,10 +31,7 @@ pub(crate) enum Preset {
 #[derive(Debug)]
 pub(crate) enum Shape {
     /// A scalar, or one of some words in its place.
-    Scalar {
-        form: Scalar,
-        words: &'static [&'static str],
-    },
+    Scalar { form: Scalar, words: &'static [&'static str] },
     /// A mapping with these keys.
     Map(&'static [Key]),
     /// A mapping from names (DNS labels) chosen by the user.
@@ -42,10 +39,7 @@ pub(crate) enum Shape {
     /// A list with at least one item.
     List(&'static Self),
     /// A short form, or a mapping.
-    Either {
-        short: &'static Self,
-        long: &'static Self,
-    },
+    Either { short: &'static Self, long: &'static Self },
 }
 
 impl Shape {

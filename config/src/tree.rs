@@ -43,37 +43,22 @@ pub(crate) struct Entry {
 impl Node {
     /// The value of a key, if this is a mapping that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Self> {
-        self.entries()
-            .iter()
-            .find(|e| e.key == key)
-            .map(|e| &e.node)
+        self.entries().iter().find(|e| e.key == key).map(|e| &e.node)
     }
 
     /// The entries, if this is a mapping.
     pub(crate) fn entries(&self) -> &[Entry] {
-        if let Value::Map(entries) = &self.value {
-            entries
-        } else {
-            &[]
-        }
+        if let Value::Map(entries) = &self.value { entries } else { &[] }
     }
 
     /// The items, if this is a list.
     pub(crate) fn items(&self) -> &[Self] {
-        if let Value::List(items) = &self.value {
-            items
-        } else {
-            &[]
-        }
+        if let Value::List(items) = &self.value { items } else { &[] }
     }
 
     /// The text, if this is a scalar.
     pub(crate) fn text(&self) -> Option<&str> {
-        if let Value::Scalar { text, .. } = &self.value {
-            Some(text)
-        } else {
-            None
-        }
+        if let Value::Scalar { text, .. } = &self.value { Some(text) } else { None }
     }
 
     /// Whether there is nothing: an empty value, `~` or `null`.
@@ -105,11 +90,7 @@ pub(crate) fn read(bytes: &[u8], report: &mut Report) -> Option<Node> {
         return None;
     }
     let text = utf8(bytes, report)?;
-    let mut builder = Builder {
-        report,
-        open: Vec::new(),
-        root: None,
-    };
+    let mut builder = Builder { report, open: Vec::new(), root: None };
     let mut parser = Parser::new_from_str(text);
     while let Some(next) = parser.next_event() {
         match next {
@@ -124,13 +105,7 @@ pub(crate) fn read(bytes: &[u8], report: &mut Report) -> Option<Node> {
     let root = builder.root.take();
     if root.as_ref().is_none_or(Node::is_null) {
         let hint = "a reverse proxy needs `listeners:` and `services:`";
-        report.add(
-            Place::default(),
-            "",
-            "an empty file",
-            "a configuration",
-            hint,
-        );
+        report.add(Place::default(), "", "an empty file", "a configuration", hint);
         return None;
     }
     root
@@ -146,13 +121,7 @@ fn utf8<'a>(bytes: &'a [u8], report: &mut Report) -> Option<&'a str> {
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().map_or(0, |l| l.chars().count()) + 1;
             let found = format!("the byte 0x{:02x}", bytes[error.valid_up_to()]);
-            report.add(
-                Place { line, column },
-                "",
-                found,
-                "UTF-8 text",
-                "save the file as UTF-8",
-            );
+            report.add(Place { line, column }, "", found, "UTF-8 text", "save the file as UTF-8");
             None
         }
     }
@@ -161,10 +130,7 @@ fn utf8<'a>(bytes: &'a [u8], report: &mut Report) -> Option<&'a str> {
 /// Reports what the parser could not read.
 fn syntax(text: &str, error: &ScanError, report: &mut Report) {
     let place = place(*error.marker());
-    let line = text
-        .lines()
-        .nth(place.line.saturating_sub(1))
-        .unwrap_or_default();
+    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
     // The parser may notice a tab only when it is past it.
     let near = text.lines().skip(place.line.saturating_sub(2)).take(2);
     let hint = if near.into_iter().any(|near| near.contains('\t')) {
@@ -179,10 +145,7 @@ fn syntax(text: &str, error: &ScanError, report: &mut Report) {
 }
 
 fn place(marker: saphyr_parser::Marker) -> Place {
-    Place {
-        line: marker.line(),
-        column: marker.col() + 1,
-    }
+    Place { line: marker.line(), column: marker.col() + 1 }
 }
 
 /// A list or mapping whose end has not been seen.
@@ -193,11 +156,7 @@ struct Open {
 
 enum Collection {
     List(Vec<Node>),
-    Map {
-        entries: Vec<Entry>,
-        lines: BTreeMap<String, usize>,
-        key: Option<(String, Place)>,
-    },
+    Map { entries: Vec<Entry>, lines: BTreeMap<String, usize>, key: Option<(String, Place)> },
 }
 
 /// Puts events together.
@@ -224,14 +183,7 @@ impl Builder<'_> {
             Event::MappingStart(anchor, tag) => {
                 self.allowed(place, anchor, tag.is_some())?;
                 let (entries, lines) = (Vec::new(), BTreeMap::new());
-                self.start(
-                    place,
-                    Collection::Map {
-                        entries,
-                        lines,
-                        key: None,
-                    },
-                )
+                self.start(place, Collection::Map { entries, lines, key: None })
             }
             Event::SequenceEnd | Event::MappingEnd => {
                 let open = self.open.pop()?;
@@ -239,10 +191,7 @@ impl Builder<'_> {
                     Collection::List(items) => Value::List(items),
                     Collection::Map { entries, .. } => Value::Map(entries),
                 };
-                self.value(Node {
-                    place: open.place,
-                    value,
-                });
+                self.value(Node { place: open.place, value });
                 Some(())
             }
             Event::Alias(_) => self.refuse(place, "an alias (`*name`)", "a value", "write it out"),
@@ -262,12 +211,7 @@ impl Builder<'_> {
     /// Anchors and tags would need rules of their own; nothing here is long enough to need them.
     fn allowed(&mut self, place: Place, anchor: usize, tag: bool) -> Option<()> {
         if anchor > 0 {
-            return self.refuse(
-                place,
-                "an anchor (`&name`)",
-                "a plain value",
-                "write it out",
-            );
+            return self.refuse(place, "an anchor (`&name`)", "a plain value", "write it out");
         }
         if tag {
             return self.refuse(place, "a tag (`!name`)", "a plain value", "remove the tag");
@@ -276,11 +220,7 @@ impl Builder<'_> {
     }
 
     fn start(&mut self, place: Place, kind: Collection) -> Option<()> {
-        if let Some(Open {
-            kind: Collection::Map { key: None, .. },
-            ..
-        }) = self.open.last()
-        {
+        if let Some(Open { kind: Collection::Map { key: None, .. }, .. }) = self.open.last() {
             let hint = "braces and brackets in a key need quotes";
             return self.refuse(place, "a list or mapping as a key", "a word as a key", hint);
         }
@@ -294,19 +234,12 @@ impl Builder<'_> {
 
     /// A scalar is a key or a value.
     fn scalar(&mut self, place: Place, text: String, plain: bool) -> Option<()> {
-        if let Some(Open {
-            kind: Collection::Map {
-                key: key @ None, ..
-            },
-            ..
-        }) = self.open.last_mut()
+        if let Some(Open { kind: Collection::Map { key: key @ None, .. }, .. }) =
+            self.open.last_mut()
         {
             *key = Some((text, place));
         } else {
-            self.value(Node {
-                place,
-                value: Value::Scalar { text, plain },
-            });
+            self.value(Node { place, value: Value::Scalar { text, plain } });
         }
         Some(())
     }
@@ -332,19 +265,14 @@ impl Builder<'_> {
         match self.open.last_mut().map(|open| &mut open.kind) {
             None => self.root = Some(node),
             Some(Collection::List(items)) => items.push(node),
-            Some(Collection::Map {
-                entries,
-                lines,
-                key,
-            }) => {
+            Some(Collection::Map { entries, lines, key }) => {
                 let Some((key, place)) = key.take() else {
                     return;
                 };
                 if let Some(line) = lines.get(&key) {
                     let found = format!("the key {} a second time", quote(&key));
                     let hint = format!("the first one is in line {line}");
-                    self.report
-                        .add(place, &self.path(), found, "each key once", hint);
+                    self.report.add(place, &self.path(), found, "each key once", hint);
                     return;
                 }
                 lines.insert(key.clone(), place.line);

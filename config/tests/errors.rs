@@ -1,11 +1,7 @@
 //! What is reported for files that are wrong: each `tests/bad/NAME.yaml` yields `NAME.txt`.
 //! `UPDATE_ERRORS=1 cargo test -p ringway-config` writes the texts anew.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;
@@ -71,17 +67,12 @@ fn a_file_of_garbage_gets_a_readable_answer() {
 /// Looking for a near name for every wrong one among all the others would take minutes.
 #[test]
 fn many_wrong_names_among_many_names_are_refused_soon() {
-    let services: String = (0..3_000)
-        .map(|n| format!("  right-{n}: [a:1]\n"))
-        .collect();
+    let services: String = (0..3_000).map(|n| format!("  right-{n}: [a:1]\n")).collect();
     let listener = |n| format!("- {{name: a{n}, address: 127.0.0.1:0, service: rihgt{n}}}\n");
     let listeners: String = (0..3_000).map(listener).collect();
     let errors = refused(format!("services:\n{services}listeners:\n{listeners}"));
     assert_eq!(errors.omitted, 3_000 - SHOWN);
-    assert!(
-        errors.problems[0].hint.starts_with("did you mean `right-"),
-        "{errors}"
-    );
+    assert!(errors.problems[0].hint.starts_with("did you mean `right-"), "{errors}");
 }
 
 #[test]
@@ -94,15 +85,8 @@ fn marks_line_ends_and_tabs_after_words_are_fine() {
     assert_eq!(load(&format!("\u{feff}{plain}")), Ok(expected.clone()));
     assert_eq!(load(&plain.replace('\n', "\r\n")), Ok(expected.clone()));
     assert_eq!(load(&plain.replace('\n', "\t\n")), Ok(expected));
-    let errors = refused(format!(
-        "\u{feff}{}",
-        plain.replace("4140", "x").replace('\n', "\r\n")
-    ));
-    assert_eq!(
-        (errors.problems[0].line, errors.problems[0].column),
-        (3, 26),
-        "{errors}"
-    );
+    let errors = refused(format!("\u{feff}{}", plain.replace("4140", "x").replace('\n', "\r\n")));
+    assert_eq!((errors.problems[0].line, errors.problems[0].column), (3, 26), "{errors}");
 }
 
 #[test]
@@ -128,11 +112,6 @@ fn wrong_variables_are_reported_with_the_file() {
 #[test]
 fn a_file_that_is_not_there_is_named() {
     let path = Path::new("no-such-directory/ringway.yaml");
-    let errors = ringway_config::read(path, &|_| None)
-        .unwrap_err()
-        .to_string();
-    assert!(
-        errors.starts_with("no-such-directory/ringway.yaml: found "),
-        "{errors}"
-    );
+    let errors = ringway_config::read(path, &|_| None).unwrap_err().to_string();
+    assert!(errors.starts_with("no-such-directory/ringway.yaml: found "), "{errors}");
 }

@@ -1,11 +1,7 @@
 //! What is made of files that are right, and what is generated from the table of keys.
 //! `UPDATE_SCHEMA=1 cargo test -p ringway-config` writes schema.json and reference.md anew.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test fails by panicking"
-)]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -38,10 +34,7 @@ fn recorded(path: &str, generated: &str) {
 
 #[test]
 fn the_schema_is_current() {
-    recorded(
-        "schema.json",
-        &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"),
-    );
+    recorded("schema.json", &(serde_json::to_string_pretty(&schema()).unwrap() + "\n"));
 }
 
 #[test]
@@ -53,29 +46,14 @@ fn the_reference_is_current() {
 fn five_lines_are_a_reverse_proxy() {
     let config = example("five-lines.yaml");
     let listener = &config.listeners[0];
-    assert_eq!(
-        (listener.kind, listener.service.as_deref()),
-        (Kind::Gateway, Some("web"))
-    );
-    assert_eq!(
-        (listener.forwarded, listener.via),
-        (ForwardedMode::XForwarded, true)
-    );
+    assert_eq!((listener.kind, listener.service.as_deref()), (Kind::Gateway, Some("web")));
+    assert_eq!((listener.forwarded, listener.via), (ForwardedMode::XForwarded, true));
     let service = &config.services[0];
-    assert_eq!(
-        (service.name.as_str(), service.port, service.endpoints.len()),
-        ("web", 80, 2)
-    );
+    assert_eq!((service.name.as_str(), service.port, service.endpoints.len()), ("web", 80, 2));
     assert_eq!(service.balancer, Balancer::default());
     assert_eq!(service.connect_timeout, Duration::from_secs(1));
-    assert_eq!(
-        config.admin.address,
-        Some("127.0.0.1:4191".parse().unwrap())
-    );
-    assert_eq!(
-        config,
-        accepted(&fs::read_to_string(here("examples/five-lines.yaml")).unwrap())
-    );
+    assert_eq!(config.admin.address, Some("127.0.0.1:4191".parse().unwrap()));
+    assert_eq!(config, accepted(&fs::read_to_string(here("examples/five-lines.yaml")).unwrap()));
 }
 
 #[test]
@@ -83,28 +61,12 @@ fn the_full_example_has_the_defaults() {
     let config = example("full.yaml");
     let services = config.services.clone();
     let listeners = config.listeners.clone();
-    assert_eq!(
-        config,
-        Config {
-            services,
-            listeners,
-            ..Config::default()
-        }
-    );
+    assert_eq!(config, Config { services, listeners, ..Config::default() });
     assert_eq!(config.listeners[1].forwarded, ForwardedMode::Off);
-    assert_eq!(
-        config.listeners[2].target,
-        Some("127.0.0.1:8080".parse().unwrap())
-    );
+    assert_eq!(config.listeners[2].target, Some("127.0.0.1:8080".parse().unwrap()));
     let users = &config.services[1].endpoints;
-    assert_eq!(
-        users[0].address.host,
-        Host::Name(String::from("users-1.example.test"))
-    );
-    assert_eq!(
-        (users[1].weight, users[1].address.to_string()),
-        (2, String::from("[::1]:8080"))
-    );
+    assert_eq!(users[0].address.host, Host::Name(String::from("users-1.example.test")));
+    assert_eq!((users[1].weight, users[1].address.to_string()), (2, String::from("[::1]:8080")));
     assert_eq!(accepted(Config::example()), config);
 }
 
@@ -146,21 +108,14 @@ fn every_key_is_decoded() {
         "log": {"level": "warn,a::b=trace", "format": "json"},
     });
     assert_eq!(resolved, expected);
-    assert_eq!(
-        config.access_log.sink,
-        Sink::File(PathBuf::from("conf/logs/access"))
-    );
+    assert_eq!(config.access_log.sink, Sink::File(PathBuf::from("conf/logs/access")));
 }
 
 #[test]
 fn the_resolved_form_is_a_valid_file_again() {
     for name in ["five-lines.yaml", "full.yaml"] {
         let config = example(name);
-        assert_eq!(
-            accepted(&serde_json::to_string_pretty(&config).unwrap()),
-            config,
-            "{name}"
-        );
+        assert_eq!(accepted(&serde_json::to_string_pretty(&config).unwrap()), config, "{name}");
     }
 }
 
@@ -170,10 +125,7 @@ fn both_statements_of_the_defaults_agree() {
     let resolved = serde_json::to_value(Config::default()).unwrap();
     let mut compared = 0;
     compare(&schema(), &resolved, "", &mut compared);
-    assert_eq!(
-        compared, 25,
-        "keys outside listeners and services that have a default"
-    );
+    assert_eq!(compared, 25, "keys outside listeners and services that have a default");
 }
 
 fn compare(schema: &Value, resolved: &Value, path: &str, compared: &mut usize) {
@@ -203,10 +155,7 @@ fn the_environment_overrides_the_file() {
         _ => None,
     };
     let config = load(Config::example(), Path::new("ringway.yaml"), &env).unwrap();
-    assert_eq!(
-        (config.workers.driver, config.log.level.as_str()),
-        (Driver::Epoll, "debug")
-    );
+    assert_eq!((config.workers.driver, config.log.level.as_str()), (Driver::Epoll, "debug"));
 }
 
 #[test]
@@ -215,10 +164,7 @@ fn to_needs_no_file() {
     let addresses = ["127.0.0.1:1", "h:2", "127.0.0.1:1"].map(|text| text.parse().unwrap());
     let config = Config::to(&addresses, listen, None, Some(2));
     assert_eq!(config.services[0].endpoints.len(), 2);
-    assert_eq!(
-        (config.admin.address, config.workers.count),
-        (None, Some(2))
-    );
+    assert_eq!((config.admin.address, config.workers.count), (None, Some(2)));
     assert_eq!(accepted(&serde_json::to_string(&config).unwrap()), config);
 }
 

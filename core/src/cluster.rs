@@ -223,7 +223,9 @@ impl World {
 
     /// Closes a ticket opened `age` ago. A removed endpoint is forgotten with its last ticket.
     pub(crate) fn end(&mut self, id: EndpointId, outcome: Outcome, age: Duration, now: Instant) {
-        let Some(endpoint) = self.endpoint_mut(id) else { return };
+        let Some(endpoint) = self.endpoint_mut(id) else {
+            return;
+        };
         let params = endpoint.params;
         endpoint.load.end();
         match outcome {

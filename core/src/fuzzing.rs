@@ -14,22 +14,15 @@ pub fn request_head(bytes: &[u8]) {
         return;
     };
     assert!(used <= bytes.len());
-    let hop = Hop {
-        via: Some("ringway"),
-        forwarded: ForwardedMode::Off,
-        client: None,
-        scheme: "http",
-    };
+    let hop =
+        Hop { via: Some("ringway"), forwarded: ForwardedMode::Off, client: None, scheme: "http" };
     let Ok(edits) = request_edits(&head, &hop, Applied::default(), b"192.0.2.1:80") else {
         return;
     };
     let mut written = Vec::new();
     encode::request(&head, &edits, &mut written);
     // Written anew a head may outgrow the limits it came under.
-    let limits = Limits {
-        head_bytes: usize::MAX,
-        ..limits
-    };
+    let limits = Limits { head_bytes: usize::MAX, ..limits };
     let mut table = FieldTable::new();
     match request(&written, &mut table, &limits) {
         Ok(Parsed::Complete((again, all))) => {
@@ -58,18 +51,12 @@ pub fn response_head(bytes: &[u8]) {
         assert!(used <= bytes.len());
         assert!((100..=999).contains(&head.status));
         for version in [Version::Http10, Version::Http11] {
-            let client = Client {
-                version,
-                persistent: true,
-            };
+            let client = Client { version, persistent: true };
             let edits = response_edits(&head, client, Some("ringway"), Applied::default());
             assert!(version == Version::Http11 || edits.framing != Framing::Chunked);
             let mut written = Vec::new();
             encode::response(&head, &edits, &mut written);
-            let limits = Limits {
-                head_bytes: usize::MAX,
-                ..limits
-            };
+            let limits = Limits { head_bytes: usize::MAX, ..limits };
             let mut table = FieldTable::new();
             match response(&written, &mut table, &limits, method) {
                 Ok(Parsed::Complete((again, all))) => {

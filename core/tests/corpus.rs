@@ -65,12 +65,7 @@ fn request_verdict(input: &[u8]) -> Option<Option<usize>> {
 }
 
 fn response_verdict(input: &[u8]) -> Option<Option<usize>> {
-    match response(
-        input,
-        &mut FieldTable::new(),
-        &Limits::default(),
-        Method::Get,
-    ) {
+    match response(input, &mut FieldTable::new(), &Limits::default(), Method::Get) {
         Err(_) => Some(None),
         Ok(Parsed::Partial) => None,
         Ok(Parsed::Complete((_, used))) => Some(Some(used)),

@@ -14,14 +14,8 @@ use serde_json::Value;
 /// Cases that only a running proxy can decide.
 const SKIPPED: &[(&str, &str)] = &[
     ("h1-silent", "the head timeout"),
-    (
-        "h1-connect-early-data",
-        "CONNECT is refused by the listener, not by the codec",
-    ),
-    (
-        "h1r-101-unsolicited",
-        "the exchange knows whether an upgrade was asked for",
-    ),
+    ("h1-connect-early-data", "CONNECT is refused by the listener, not by the codec"),
+    ("h1r-101-unsolicited", "the exchange knows whether an upgrade was asked for"),
     ("h1r-rst-immediately", "a socket event"),
     ("h1r-unsolicited-on-idle", "the pool's rule"),
     ("h1r-slow-head", "the response timeout"),
@@ -86,57 +80,34 @@ fn chunks(input: &[u8], blame: Blame) -> Result<(Vec<u8>, usize, bool), Fault> {
 
 /// Forwards as many requests as `input` holds.
 fn forward_requests(input: &[u8]) -> Outcome {
-    let hop = Hop {
-        via: Some("ringway"),
-        forwarded: ForwardedMode::Off,
-        client: None,
-        scheme: "http",
-    };
-    let mut done = Outcome {
-        written: Vec::new(),
-        messages: 0,
-        end: End::Clean,
-    };
+    let hop =
+        Hop { via: Some("ringway"), forwarded: ForwardedMode::Off, client: None, scheme: "http" };
+    let mut done = Outcome { written: Vec::new(), messages: 0, end: End::Clean };
     let mut rest = input;
     while !rest.is_empty() {
         let mut table = FieldTable::new();
         let (head, used) = match request(rest, &mut table, &Limits::default()) {
             Err(_) => {
-                return Outcome {
-                    end: End::Refused,
-                    ..done
-                };
+                return Outcome { end: End::Refused, ..done };
             }
             Ok(Parsed::Partial) => {
-                return Outcome {
-                    end: End::Cut,
-                    ..done
-                };
+                return Outcome { end: End::Cut, ..done };
             }
             Ok(Parsed::Complete(complete)) => complete,
         };
         let Ok(edits) = request_edits(&head, &hop, Applied::default(), b"192.0.2.1:80") else {
-            return Outcome {
-                end: End::Refused,
-                ..done
-            };
+            return Outcome { end: End::Refused, ..done };
         };
         let mut written = Vec::new();
         encode::request(&head, &edits, &mut written);
         let Ok((content, body_used, whole)) = body(head.framing, &rest[used..], Blame::Client)
         else {
-            return Outcome {
-                end: End::Refused,
-                ..done
-            };
+            return Outcome { end: End::Refused, ..done };
         };
         done.written.extend_from_slice(&written);
         done.written.extend_from_slice(&content);
         if !whole {
-            return Outcome {
-                end: End::Cut,
-                ..done
-            };
+            return Outcome { end: End::Cut, ..done };
         }
         done.messages += 1;
         rest = &rest[used + body_used..];
@@ -149,48 +120,29 @@ fn forward_requests(input: &[u8]) -> Outcome {
 
 /// Forwards responses up to the final one.
 fn forward_response(input: &[u8], method: Method) -> Outcome {
-    let mut done = Outcome {
-        written: Vec::new(),
-        messages: 0,
-        end: End::Clean,
-    };
+    let mut done = Outcome { written: Vec::new(), messages: 0, end: End::Clean };
     let mut rest = input;
     loop {
         let mut table = FieldTable::new();
         let (head, used) = match response(rest, &mut table, &Limits::default(), method) {
             Err(_) => {
-                return Outcome {
-                    end: End::Refused,
-                    ..done
-                };
+                return Outcome { end: End::Refused, ..done };
             }
             Ok(Parsed::Partial) => {
-                return Outcome {
-                    end: End::Cut,
-                    ..done
-                };
+                return Outcome { end: End::Cut, ..done };
             }
             Ok(Parsed::Complete(complete)) => complete,
         };
-        let client = Client {
-            version: Version::Http11,
-            persistent: true,
-        };
+        let client = Client { version: Version::Http11, persistent: true };
         let edits = response_edits(&head, client, Some("ringway"), Applied::default());
         encode::response(&head, &edits, &mut done.written);
         let Ok((content, body_used, whole)) = body(head.framing, &rest[used..], Blame::Upstream)
         else {
-            return Outcome {
-                end: End::Refused,
-                ..done
-            };
+            return Outcome { end: End::Refused, ..done };
         };
         done.written.extend_from_slice(&content);
         if !whole {
-            return Outcome {
-                end: End::Cut,
-                ..done
-            };
+            return Outcome { end: End::Cut, ..done };
         }
         done.messages += 1;
         rest = &rest[used + body_used..];
@@ -201,9 +153,7 @@ fn forward_response(input: &[u8], method: Method) -> Outcome {
 }
 
 fn latin1(text: &str) -> Vec<u8> {
-    text.chars()
-        .map(|c| u8::try_from(u32::from(c)).unwrap())
-        .collect()
+    text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect()
 }
 
 fn bytes(case: &Value) -> Vec<u8> {
@@ -239,17 +189,11 @@ fn check_written(written: &[u8], messages: usize) {
     for _ in 0..messages {
         let end = rest.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
         let head = std::str::from_utf8(&rest[..end]).map_or_else(|_| String::new(), str::to_owned);
-        let count = |name: &str| {
-            head.lines()
-                .filter(|l| l.to_ascii_lowercase().starts_with(name))
-                .count()
-        };
+        let count =
+            |name: &str| head.lines().filter(|l| l.to_ascii_lowercase().starts_with(name)).count();
         if !head.is_empty() {
             assert_eq!(count("host:"), 1, "{head}");
-            assert!(
-                count("content-length:") + count("transfer-encoding:") <= 1,
-                "{head}"
-            );
+            assert!(count("content-length:") + count("transfer-encoding:") <= 1, "{head}");
             assert!(!head.replace("\r\n", "").contains(['\r', '\n']), "{head}");
         }
         let mut table = FieldTable::new();
@@ -266,25 +210,13 @@ fn check_written(written: &[u8], messages: usize) {
 fn holds(case: &Value) -> Result<(), String> {
     let input = bytes(case);
     let is_request = case["dir"] == "request";
-    let method = case["request_method"]
-        .as_str()
-        .map_or(Method::Get, |m| Method::of(m.as_bytes()));
-    let outcome = if is_request {
-        forward_requests(&input)
-    } else {
-        forward_response(&input, method)
-    };
-    let also = case["also_ok"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter_map(Value::as_str);
+    let method = case["request_method"].as_str().map_or(Method::Get, |m| Method::of(m.as_bytes()));
+    let outcome =
+        if is_request { forward_requests(&input) } else { forward_response(&input, method) };
+    let also = case["also_ok"].as_array().into_iter().flatten().filter_map(Value::as_str);
     let verdicts: Vec<&str> = case["expect"].as_str().into_iter().chain(also).collect();
     if !verdicts.iter().any(|v| allows(v, &outcome)) {
-        return Err(format!(
-            "{verdicts:?}: {:?} after {}",
-            outcome.end, outcome.messages
-        ));
+        return Err(format!("{verdicts:?}: {:?} after {}", outcome.end, outcome.messages));
     }
     let shown: String = outcome.written.iter().map(|&b| char::from(b)).collect();
     let side = if is_request { "upstream" } else { "client" };
@@ -343,15 +275,11 @@ fn verdict(input: &[u8]) -> (bool, Option<usize>) {
 fn a_torn_head_is_judged_like_a_whole_one() {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/h1.json");
     let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    for case in cases
-        .iter()
-        .filter(|c| c["dir"] == "request" && c["expand"].is_null())
-    {
+    for case in cases.iter().filter(|c| c["dir"] == "request" && c["expand"].is_null()) {
         let input = bytes(case);
         let whole = verdict(&input);
-        let first = (0..=input.len())
-            .map(|end| verdict(&input[..end]))
-            .find(|v| *v != (false, None));
+        let first =
+            (0..=input.len()).map(|end| verdict(&input[..end])).find(|v| *v != (false, None));
         assert_eq!(first.unwrap_or((false, None)), whole, "{}", case["id"]);
     }
 }

@@ -66,14 +66,7 @@ impl AccessLog {
             AccessFormat::Plain => false,
             AccessFormat::Json => true,
         };
-        Some(Self {
-            json,
-            lines,
-            block: Vec::new(),
-            waiting: 0,
-            dropped: 0,
-            free: Vec::new(),
-        })
+        Some(Self { json, lines, block: Vec::new(), waiting: 0, dropped: 0, free: Vec::new() })
     }
 
     /// An exchange begins at `wall`.

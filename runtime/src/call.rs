@@ -54,8 +54,10 @@ pub(crate) async fn attempt<C: Client>(
         let fault = Fault::us(Stage::Reply, Cause::RequestTimeout);
         pace.set(Limit::Request, deadline, fault);
     }
-    let progress = Progress::default();
-    let result = pace.keep(run(exchange, attempt, client, &pace, &progress)).await;
+    let settings = exchange.worker.settings();
+    let way = Way { pace: &pace, settings: &settings, progress: Progress::default() };
+    let result = pace.keep(run(exchange, attempt, client, &way)).await;
+    let progress = &way.progress;
     pace.clear_all();
     result.unwrap_or_else(Err).map_err(|fault| {
         let (request, response) = client.halves();
@@ -86,8 +88,7 @@ async fn run<C: Client>(
     upstream.outgoing.under(pace, Limit::Up, settings.timeouts.body_idle);
     let (request, response) = client.halves();
     request.rewind();
-    let ask =
-        request.head(|head| upstream::queue(&mut upstream, head, attempt.address, exchange));
+    let ask = request.head(|head| upstream::queue(&mut upstream, head, attempt.address, exchange));
     let method = match ask {
         Some(Ok(method)) => method,
         Some(Err(fault)) => return Err(fault),

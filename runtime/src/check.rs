@@ -94,10 +94,7 @@ fn manifests(asked: &Check, config: &Config, report: &mut Report) {
         settings.discovery.manifests = Some(directory.clone());
     }
     // Without manifests there may still be notes: a listener's service that does not exist.
-    match (
-        ringway_discovery::check(&settings),
-        &settings.discovery.manifests,
-    ) {
+    match (ringway_discovery::check(&settings), &settings.discovery.manifests) {
         (Ok(summary), directory) => {
             if let Some(directory) = directory {
                 report.line("manifests", describe(directory, &summary));
@@ -114,12 +111,7 @@ fn manifests(asked: &Check, config: &Config, report: &mut Report) {
 }
 
 fn describe(directory: &Path, summary: &Summary) -> String {
-    let Summary {
-        services,
-        slices,
-        routes,
-        ..
-    } = summary;
+    let Summary { services, slices, routes, .. } = summary;
     let directory = directory.display();
     format!("{directory} is valid: services {services}, slices {slices}, routes {routes}")
 }
@@ -128,10 +120,7 @@ fn driver(config: &Config, report: &mut Report) {
     let found = ring::report(config.workers.driver);
     report.line("driver", &found);
     if config.workers.driver == Driver::Uring && found.rung == Rung::Epoll {
-        report.problem(
-            "",
-            "io_uring is demanded, but this machine does not offer it",
-        );
+        report.problem("", "io_uring is demanded, but this machine does not offer it");
     }
 }
 
@@ -143,21 +132,7 @@ fn cores(config: &Config, report: &mut Report) {
     };
     report.line("cores online", set(&found.online));
     report.line("affinity", set(&found.affinity));
-    report.line(
-        "cpuset",
-        found
-            .cpuset
-            .as_ref()
-            .map_or_else(|| String::from("none"), set),
-    );
-    report.line(
-        "cpu quota",
-        found
-            .quota
-            .map_or_else(|| String::from("none"), |q| q.to_string()),
-    );
-    report.line(
-        "workers",
-        cpus::plan(&found, config.workers.count, config.workers.pin),
-    );
+    report.line("cpuset", found.cpuset.as_ref().map_or_else(|| String::from("none"), set));
+    report.line("cpu quota", found.quota.map_or_else(|| String::from("none"), |q| q.to_string()));
+    report.line("workers", cpus::plan(&found, config.workers.count, config.workers.pin));
 }

@@ -114,9 +114,7 @@ const MAX_WORKERS: usize = 1024;
 /// Reads an upstream: `8080`, `:8080`, `host:8080`, `[::1]:8080`, `http://host:8080/`.
 fn upstream(text: &str) -> Result<HostPort, String> {
     if text.starts_with("https://") {
-        return Err(String::from(
-            "TLS to upstreams is not supported yet; use an http:// address",
-        ));
+        return Err(String::from("TLS to upstreams is not supported yet; use an http:// address"));
     }
     let plain = text.strip_prefix("http://");
     let address = plain.map_or(text, |rest| rest.strip_suffix('/').unwrap_or(rest));
@@ -146,10 +144,7 @@ fn local(text: &str) -> Result<SocketAddr, String> {
 }
 
 fn workers(text: &str) -> Result<usize, String> {
-    let count = text
-        .parse()
-        .ok()
-        .filter(|count| (1..=MAX_WORKERS).contains(count));
+    let count = text.parse().ok().filter(|count| (1..=MAX_WORKERS).contains(count));
     count.ok_or_else(|| format!("expected a number from 1 to {MAX_WORKERS}"))
 }
 
@@ -158,17 +153,11 @@ fn is_number(text: &str) -> bool {
 }
 
 fn has_port(address: &str) -> bool {
-    address
-        .rsplit_once(':')
-        .is_some_and(|(_, port)| is_number(port))
+    address.rsplit_once(':').is_some_and(|(_, port)| is_number(port))
 }
 
 #[cfg(test)]
-#[expect(
-    clippy::unwrap_used,
-    clippy::panic,
-    reason = "a test may stop at the first surprise"
-)]
+#[expect(clippy::unwrap_used, clippy::panic, reason = "a test may stop at the first surprise")]
 mod tests {
     use clap::CommandFactory;
     use clap::error::ErrorKind;
@@ -199,37 +188,18 @@ mod tests {
             ("http://127.0.0.1:8080", "127.0.0.1:8080"),
             ("http://app.local/", "app.local:80"),
         ] {
-            assert_eq!(
-                to(&[written]).unwrap().upstreams[0].to_string(),
-                meant,
-                "{written}"
-            );
+            assert_eq!(to(&[written]).unwrap().upstreams[0].to_string(), meant, "{written}");
         }
     }
 
     #[test]
     fn a_bad_upstream_is_answered_with_an_example() {
-        for bad in [
-            "",
-            "host",
-            "0",
-            "70000",
-            "1.2.3.4",
-            "a b:80",
-            "http://x/path",
-            "::1:80:",
-        ] {
+        for bad in ["", "host", "0", "70000", "1.2.3.4", "a b:80", "http://x/path", "::1:80:"] {
             let error = to(&[bad]).unwrap_err().to_string();
-            assert!(
-                error.contains("for example 8080 or 127.0.0.1:8080"),
-                "{bad}: {error}"
-            );
+            assert!(error.contains("for example 8080 or 127.0.0.1:8080"), "{bad}: {error}");
         }
         let error = to(&["https://example.org"]).unwrap_err().to_string();
-        assert!(
-            error.contains("TLS to upstreams is not supported yet"),
-            "{error}"
-        );
+        assert!(error.contains("TLS to upstreams is not supported yet"), "{error}");
     }
 
     #[test]
@@ -253,9 +223,7 @@ mod tests {
             let to = to(&["1", "--listen", written]).unwrap();
             assert_eq!(to.serve.listen.to_string(), meant, "{written}");
         }
-        let error = to(&["1", "--listen", "example.org:80"])
-            .unwrap_err()
-            .to_string();
+        let error = to(&["1", "--listen", "example.org:80"]).unwrap_err().to_string();
         assert!(error.contains("0.0.0.0:4140 for all interfaces"), "{error}");
     }
 
@@ -263,18 +231,8 @@ mod tests {
     fn wrong_usage_is_told_apart_from_failure() {
         assert_eq!(to(&[]).unwrap_err().exit_code(), 2);
         assert_eq!(to(&["1", "--workers", "0"]).unwrap_err().exit_code(), 2);
-        assert_eq!(
-            Cli::try_parse_from(["ringway", "run"])
-                .unwrap_err()
-                .exit_code(),
-            2
-        );
-        assert_eq!(
-            Cli::try_parse_from(["ringway", "--help"])
-                .unwrap_err()
-                .exit_code(),
-            0
-        );
+        assert_eq!(Cli::try_parse_from(["ringway", "run"]).unwrap_err().exit_code(), 2);
+        assert_eq!(Cli::try_parse_from(["ringway", "--help"]).unwrap_err().exit_code(), 0);
         let zero = Cli::try_parse_from(["ringway", "demo", "--seconds", "0"]).unwrap_err();
         assert_eq!(zero.kind(), ErrorKind::ValueValidation);
     }

@@ -16,12 +16,7 @@ use crate::socket;
 use crate::worker::Worker;
 
 /// Serves a connection that is already counted among the worker's shares.
-pub(crate) fn spawn(
-    worker: &Rc<Worker>,
-    entrance: &Rc<Entrance>,
-    fd: OwnedFd,
-    peer: SocketAddr,
-) {
+pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, peer: SocketAddr) {
     let open = Open::new(Rc::clone(worker), Rc::clone(entrance));
     monoio::spawn(async move {
         let halves = match socket::split(fd) {

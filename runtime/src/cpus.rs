@@ -92,20 +92,13 @@ impl Quota {
     /// Cores needed to use all of it: rounded up, at least 1.
     #[must_use]
     pub fn cores(self) -> usize {
-        usize::try_from(self.millis.div_ceil(1000))
-            .unwrap_or(usize::MAX)
-            .max(1)
+        usize::try_from(self.millis.div_ceil(1000)).unwrap_or(usize::MAX).max(1)
     }
 }
 
 impl fmt::Display for Quota {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}.{:02} cores",
-            self.millis / 1000,
-            self.millis % 1000 / 10
-        )
+        write!(f, "{}.{:02} cores", self.millis / 1000, self.millis % 1000 / 10)
     }
 }
 
@@ -130,11 +123,7 @@ impl Allowance {
     /// does not restrict; if nothing is known at all, core 0 is assumed.
     #[must_use]
     pub fn cores(&self) -> CoreSet {
-        let sources = [
-            Some(&self.online),
-            Some(&self.affinity),
-            self.cpuset.as_ref(),
-        ];
+        let sources = [Some(&self.online), Some(&self.affinity), self.cpuset.as_ref()];
         sources
             .into_iter()
             .flatten()
@@ -233,9 +222,7 @@ pub fn plan(allowance: &Allowance, count: Option<usize>, pin: Pin) -> Plan {
     let cores = allowance.cores();
     let affordable = allowance.quota.map_or(usize::MAX, Quota::cores);
     let workers = count.unwrap_or_else(|| cores.len().min(affordable)).max(1);
-    let throttled = allowance
-        .quota
-        .is_some_and(|q| q.millis < cores.len() as u64 * 1000);
+    let throttled = allowance.quota.is_some_and(|q| q.millis < cores.len() as u64 * 1000);
     let set_aside = cores.len() < allowance.online.len();
     let (pinned, reason) = match pin {
         Pin::Always => (true, Reason::Always),
@@ -246,28 +233,15 @@ pub fn plan(allowance: &Allowance, count: Option<usize>, pin: Pin) -> Plan {
         Pin::Auto if set_aside => (true, Reason::SetAside),
         Pin::Auto => (false, Reason::Shared),
     };
-    let cores = if pinned {
-        assign(&cores, &allowance.primaries, workers)
-    } else {
-        Vec::new()
-    };
-    Plan {
-        workers,
-        cores,
-        reason,
-    }
+    let cores = if pinned { assign(&cores, &allowance.primaries, workers) } else { Vec::new() };
+    Plan { workers, cores, reason }
 }
 
 /// One core for each worker: first threads of physical cores before second ones.
 fn assign(cores: &CoreSet, primaries: &CoreSet, workers: usize) -> Vec<usize> {
     let (first, second): (Vec<usize>, Vec<usize>) =
         cores.iter().partition(|core| primaries.0.contains(core));
-    let mut assigned: Vec<usize> = first
-        .into_iter()
-        .chain(second)
-        .cycle()
-        .take(workers)
-        .collect();
+    let mut assigned: Vec<usize> = first.into_iter().chain(second).cycle().take(workers).collect();
     if workers <= cores.len() {
         assigned.sort_unstable();
     }
@@ -319,10 +293,7 @@ mod tests {
     fn an_unrestricted_machine_gets_a_pinned_worker_for_each_core() {
         let plan = plan(&machine("0-3", "0-3", Some("0-3"), None), None, Pin::Auto);
         assert_eq!(plan.cores, [0, 1, 2, 3]);
-        assert_eq!(
-            plan.to_string(),
-            "4 workers, pinned to 0, 1, 2, 3 (one for each usable core)"
-        );
+        assert_eq!(plan.to_string(), "4 workers, pinned to 0, 1, 2, 3 (one for each usable core)");
     }
 
     #[test]
@@ -337,10 +308,7 @@ mod tests {
     fn a_quota_caps_the_workers_and_unpins_them() {
         let found = machine("0-15", "0-15", None, Some(1500));
         let plan = plan(&found, None, Pin::Auto);
-        assert_eq!(
-            (plan.workers, plan.core(0), plan.reason),
-            (2, None, Reason::Throttled)
-        );
+        assert_eq!((plan.workers, plan.core(0), plan.reason), (2, None, Reason::Throttled));
         assert_eq!(plan.to_string().split(',').next(), Some("2 workers"));
     }
 
@@ -352,10 +320,7 @@ mod tests {
 
     #[test]
     fn a_tiny_quota_still_gets_one_worker() {
-        assert_eq!(
-            plan(&machine("0-3", "0-3", None, Some(50)), None, Pin::Auto).workers,
-            1
-        );
+        assert_eq!(plan(&machine("0-3", "0-3", None, Some(50)), None, Pin::Auto).workers, 1);
         assert_eq!(plan(&Allowance::default(), None, Pin::Auto).cores, [0]);
     }
 

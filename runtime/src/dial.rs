@@ -22,9 +22,9 @@ async fn connected(address: SocketAddr) -> io::Result<(Reader, Writer)> {
 /// Which of our resources ran out is ours; whatever the network says is the endpoint's.
 fn fault(error: &io::Error) -> Fault {
     match error.raw_os_error() {
-        Some(
-            libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL,
-        ) => Fault::us(Stage::Connect, Cause::Exhausted),
+        Some(libc::EMFILE | libc::ENFILE | libc::ENOBUFS | libc::ENOMEM | libc::EADDRNOTAVAIL) => {
+            Fault::us(Stage::Connect, Cause::Exhausted)
+        }
         Some(libc::ECONNREFUSED) => Fault::upstream(Stage::Connect, Cause::Refused),
         Some(libc::ECONNRESET) => Fault::upstream(Stage::Connect, Cause::Reset),
         Some(libc::ETIMEDOUT) => Fault::upstream(Stage::Connect, Cause::ConnectTimeout),

@@ -39,8 +39,5 @@ pub fn raise() -> io::Result<FdLimit> {
     if limit.soft < limit.hard {
         Resource::NOFILE.set(limit.hard, limit.hard)?;
     }
-    Ok(FdLimit {
-        soft: limit.hard.max(limit.soft),
-        ..limit
-    })
+    Ok(FdLimit { soft: limit.hard.max(limit.soft), ..limit })
 }

@@ -3,15 +3,15 @@
 
 // The path of a request, in its order.
 mod accept;
-mod connection;
-mod serve;
-mod exchange;
 mod call;
-mod upstream;
-mod pool;
+mod connection;
 mod dial;
-mod relay;
+mod exchange;
+mod pool;
 mod record;
+mod relay;
+mod serve;
+mod upstream;
 
 // The ground it stands on.
 mod access_log;

@@ -43,24 +43,12 @@ pub(crate) fn start(name: &str, sink: &Sink, blocks: usize) -> io::Result<(Lines
     let (give_back, empty) = bounded(blocks);
     let (finished, done) = bounded(1);
     let reopen = Arc::new(AtomicBool::new(false));
-    let target = Target {
-        sink: sink.clone(),
-        output,
-        reopen: Arc::clone(&reopen),
-    };
-    thread::Builder::new()
-        .name(String::from(name))
-        .spawn(move || {
-            target.run(&to_write, &give_back);
-            let _ = finished.try_send(());
-        })?;
-    Ok((
-        Lines {
-            full: full.clone(),
-            empty,
-        },
-        Writer { full, done, reopen },
-    ))
+    let target = Target { sink: sink.clone(), output, reopen: Arc::clone(&reopen) };
+    thread::Builder::new().name(String::from(name)).spawn(move || {
+        target.run(&to_write, &give_back);
+        let _ = finished.try_send(());
+    })?;
+    Ok((Lines { full: full.clone(), empty }, Writer { full, done, reopen }))
 }
 
 impl Lines {
@@ -68,10 +56,7 @@ impl Lines {
     /// behind and the lines are lost.
     pub(crate) fn give(&self, block: &mut Vec<u8>) -> bool {
         let next = self.empty.try_recv().unwrap_or_default();
-        match self
-            .full
-            .try_send(Message::Block(std::mem::replace(block, next)))
-        {
+        match self.full.try_send(Message::Block(std::mem::replace(block, next))) {
             Ok(()) => true,
             Err(refused) => {
                 if let Message::Block(mut lost) = refused.into_inner() {
@@ -181,10 +166,7 @@ mod tests {
     #[test]
     fn a_writer_that_is_behind_costs_lines_and_no_time() {
         let (full, _stuck) = bounded(1);
-        let lines = Lines {
-            full,
-            empty: bounded(1).1,
-        };
+        let lines = Lines { full, empty: bounded(1).1 };
         let mut block = b"first".to_vec();
         assert!(lines.give(&mut block));
         block.extend_from_slice(b"second");

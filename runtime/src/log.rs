@@ -70,9 +70,7 @@ pub fn start(settings: &Log) -> Result<(Level, Guard), LogError> {
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder()
-        .parse(level)
-        .map_err(|why| LogError::Level(why.to_string()))
+    EnvFilter::builder().parse(level).map_err(|why| LogError::Level(why.to_string()))
 }
 
 impl Level {
@@ -87,9 +85,7 @@ impl Level {
     /// [`LogError::Level`]
     pub fn set(&self, level: &str) -> Result<(), LogError> {
         let filter = filter(level)?;
-        self.0
-            .reload(filter)
-            .map_err(|why| LogError::Level(why.to_string()))
+        self.0.reload(filter).map_err(|why| LogError::Level(why.to_string()))
     }
 }
 
@@ -115,10 +111,7 @@ impl<'a> MakeWriter<'a> for MakeLine {
     type Writer = Line<'a>;
 
     fn make_writer(&'a self) -> Line<'a> {
-        Line {
-            lines: &self.0,
-            text: Vec::new(),
-        }
+        Line { lines: &self.0, text: Vec::new() }
     }
 }
 

@@ -117,7 +117,8 @@ impl Machine {
         for listener in &config.listeners {
             listening.push((listener.clone(), bind(listener, plan.workers, false)?));
         }
-        let mut posts = Posts::open(plan.workers).map_err(StartError::new("cannot open mailboxes"))?;
+        let mut posts =
+            Posts::open(plan.workers).map_err(StartError::new("cannot open mailboxes"))?;
         let letterboxes: Arc<[Letterbox]> = posts.letterboxes.into();
         let config = Arc::new(config);
         let (finishing, finished) = bounded(plan.workers);
@@ -144,9 +145,8 @@ impl Machine {
             let said = started.recv().unwrap_or_else(|_| Err(io::Error::other("it ended")));
             said.map_err(StartError::new("cannot set up a worker"))?;
         }
-        let discovery =
-            discovery::spawn(discovery::Settings::from(&*config), posts.publishers)
-                .map_err(StartError::new("cannot start discovery"))?;
+        let discovery = discovery::spawn(discovery::Settings::from(&*config), posts.publishers)
+            .map_err(StartError::new("cannot start discovery"))?;
         let shown = Arc::new(Shown::new(&config));
         let mut machine = Self {
             addresses: Vec::new(),
@@ -178,7 +178,8 @@ impl Machine {
             discovery: Arc::clone(&self.discovery),
         };
         let doing = format!("cannot serve admin on {address}");
-        let admin = crate::admin::start(address, Arc::new(state)).map_err(StartError::new(doing))?;
+        let admin =
+            crate::admin::start(address, Arc::new(state)).map_err(StartError::new(doing))?;
         tracing::info!(address = %admin.address(), "admin");
         self.admin = Some(admin);
         Ok(())

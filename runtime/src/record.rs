@@ -18,10 +18,7 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// A recorder that counts with `metrics` and, if the access log is on, writes to `log`.
     pub(crate) fn new(metrics: WorkerMetrics, log: Option<AccessLog>) -> Self {
-        Self {
-            metrics,
-            log: log.map(RefCell::new),
-        }
+        Self { metrics, log: log.map(RefCell::new) }
     }
 
     /// The worker's metrics.
@@ -58,8 +55,7 @@ impl Recorder {
         });
         self.metrics.response(series, &outcome);
         if let (Some(log), Some(entry)) = (&self.log, entry) {
-            log.borrow_mut()
-                .end(entry, record, endpoint.and_then(Series::target));
+            log.borrow_mut().end(entry, record, endpoint.and_then(Series::target));
         }
     }
 
@@ -96,11 +92,7 @@ mod tests {
             port: 80,
             target: address,
         });
-        let labels = ListenerLabels {
-            direction,
-            listener: "gate",
-            address,
-        };
+        let labels = ListenerLabels { direction, listener: "gate", address };
         let listener = recorder.metrics().listener(&labels);
         let mut record = Record {
             endpoint: None,
@@ -124,21 +116,13 @@ mod tests {
         recorder.note(&record, &listener, None, None);
         let text = registry.text();
         let value = |start: &str, with: &str| {
-            let mut lines = text
-                .lines()
-                .filter(|l| l.starts_with(start) && l.contains(with));
-            (
-                lines.next().and_then(|l| l.rsplit(' ').next()),
-                lines.count(),
-            )
+            let mut lines = text.lines().filter(|l| l.starts_with(start) && l.contains(with));
+            (lines.next().and_then(|l| l.rsplit(' ').next()), lines.count())
         };
         for side in ["dst_service=\"web\"", "listener=\"gate\""] {
             assert_eq!(value("request_total{", side), (Some("1"), 0), "{side}");
             assert_eq!(value("response_total{", side), (Some("1"), 0), "{side}");
         }
-        assert_eq!(
-            value("response_total{", "error=\"no route\""),
-            (Some("1"), 0)
-        );
+        assert_eq!(value("response_total{", "error=\"no route\""), (Some("1"), 0));
     }
 }

@@ -116,7 +116,5 @@ fn drain(machine: Machine, grace: Duration) -> Result<(), Failure> {
         tracing::info!("drained");
         return Ok(());
     }
-    Err(Failure::new(format!(
-        "connections were still open after the grace period of {grace:?}"
-    )))
+    Err(Failure::new(format!("connections were still open after the grace period of {grace:?}")))
 }

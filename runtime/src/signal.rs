@@ -40,20 +40,14 @@ pub(crate) fn listen(wishes: Sender<Wish>) -> io::Result<()> {
         flag::register(signal, Arc::clone(&asked))?;
     }
     let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-    thread::Builder::new()
-        .name(String::from("signals"))
-        .spawn(move || {
-            for signal in signals.forever() {
-                let wish = if signal == SIGHUP {
-                    Wish::Reload
-                } else {
-                    Wish::Drain
-                };
-                if wishes.send(wish).is_err() {
-                    return;
-                }
+    thread::Builder::new().name(String::from("signals")).spawn(move || {
+        for signal in signals.forever() {
+            let wish = if signal == SIGHUP { Wish::Reload } else { Wish::Drain };
+            if wishes.send(wish).is_err() {
+                return;
             }
-        })?;
+        }
+    })?;
     Ok(())
 }
 
@@ -86,10 +80,7 @@ pub(crate) fn watch(file: &Path, loaded: Vec<u8>, wishes: Sender<Wish>) -> io::R
     .map_err(io::Error::other)?;
     let parent = file.parent().filter(|p| !p.as_os_str().is_empty());
     watcher
-        .watch(
-            parent.unwrap_or_else(|| Path::new(".")),
-            RecursiveMode::NonRecursive,
-        )
+        .watch(parent.unwrap_or_else(|| Path::new(".")), RecursiveMode::NonRecursive)
         .map_err(io::Error::other)?;
     let file = file.to_owned();
     thread::Builder::new()
@@ -142,18 +133,12 @@ mod tests {
         let (wishes, wished) = unbounded();
         let watch = watch(&file, fs::read(&file).unwrap(), wishes).unwrap();
         fs::write(dir.join("other"), "x").unwrap();
-        assert_eq!(
-            wished.recv_timeout(QUIET * 4),
-            Err(RecvTimeoutError::Timeout)
-        );
+        assert_eq!(wished.recv_timeout(QUIET * 4), Err(RecvTimeoutError::Timeout));
         std::os::unix::fs::symlink("two", dir.join("..new")).unwrap();
         fs::rename(dir.join("..new"), dir.join("..data")).unwrap();
         assert_eq!(wished.recv_timeout(LONG), Ok(Wish::Reload));
         drop(watch);
-        assert_eq!(
-            wished.recv_timeout(LONG),
-            Err(RecvTimeoutError::Disconnected)
-        );
+        assert_eq!(wished.recv_timeout(LONG), Err(RecvTimeoutError::Disconnected));
         fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,7 +1,10 @@
 //! Stream sockets driven by readiness: the loop says when, and direct non-blocking system calls
 //! move the bytes, so that a waiting connection pins no buffer and a dropped wait loses nothing.
 
-#![allow(unsafe_code, reason = "recv, sendmsg and accept4 have no safe non-blocking wrapper in std")]
+#![allow(
+    unsafe_code,
+    reason = "recv, sendmsg and accept4 have no safe non-blocking wrapper in std"
+)]
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -174,9 +177,8 @@ impl Writer {
 
     /// Waits until the socket takes more.
     pub(crate) async fn writable(&mut self) -> io::Result<()> {
-        let ready = self
-            .ready
-            .get_or_insert_with(|| Readiness::new(&self.shared, Direction::Write));
+        let ready =
+            self.ready.get_or_insert_with(|| Readiness::new(&self.shared, Direction::Write));
         poll_fn(|cx| ready.poll(cx)).await
     }
 
@@ -188,7 +190,8 @@ impl Writer {
 
     /// Makes the coming close a reset, so that the peer cannot take a cut message for a whole one.
     pub(crate) fn reset_on_close(&self) {
-        let _ = socket2::SockRef::from(&self.shared.descriptor()).set_linger(Some(std::time::Duration::ZERO));
+        let _ = socket2::SockRef::from(&self.shared.descriptor())
+            .set_linger(Some(std::time::Duration::ZERO));
     }
 }
 

@@ -25,12 +25,8 @@ pub(crate) fn machine(config: Config) -> Result<Machine, Failure> {
     if let Err(error) = fds::raise() {
         tracing::warn!(%error, "the limit of file descriptors could not be raised");
     }
-    let addresses: Vec<SocketAddr> = config
-        .listeners
-        .iter()
-        .map(|l| l.address)
-        .chain(config.admin.address)
-        .collect();
+    let addresses: Vec<SocketAddr> =
+        config.listeners.iter().map(|l| l.address).chain(config.admin.address).collect();
     let machine = Machine::start(config).map_err(|error| {
         let taken = is_address_in_use(&error).then(|| addresses.iter().find_map(|a| holder(*a)));
         match taken.flatten() {
@@ -148,10 +144,7 @@ mod tests {
         let address = held.local_addr().unwrap();
         let message = check_free(address, "--listen").unwrap_err().to_string();
         let pid = format!("(pid {})", std::process::id());
-        assert!(
-            message.contains(&pid) && message.contains("--listen 127.0.0.1:"),
-            "{message}"
-        );
+        assert!(message.contains(&pid) && message.contains("--listen 127.0.0.1:"), "{message}");
         drop(held);
         assert!(check_free(address, "--listen").is_ok());
     }

@@ -145,7 +145,7 @@ pub(crate) trait Response: Sink {
     /// Queues the answer to a CONNECT whose endpoint was reached.
     fn established(&mut self);
 
-    /// Takes back what was queued and not sent.
+    /// Takes back a head of which nothing was sent.
     fn discard(&mut self);
 
     /// The bytes beneath, for a tunnel.

@@ -44,8 +44,7 @@ pub(crate) fn write_head(
         scheme: "http",
     };
     // Only an HTTP/1.0 request without Host needs the endpoint's.
-    let fallback =
-        if head.authority.is_empty() { address.to_string() } else { String::new() };
+    let fallback = if head.authority.is_empty() { address.to_string() } else { String::new() };
     let edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
     encode::request(head, &edits, out);
     Ok(())
@@ -63,12 +62,9 @@ pub(crate) async fn head<R>(
     loop {
         if !incoming.unread().is_empty() {
             answered.set(true);
-            let mut table = FieldTable::new();
-            if let Parsed::Complete((head, length)) =
-                head::response(incoming.unread(), &mut table, limits, method)?
+            if let Some((length, framing, verdict)) =
+                parse(incoming.unread(), method, limits, &mut judge)?
             {
-                let verdict = judge(&head);
-                let framing = if verdict.is_some() { head.framing } else { Framing::None };
                 incoming.begin(length, framing, false);
                 return Ok(verdict);
             }
@@ -77,6 +73,25 @@ pub(crate) async fn head<R>(
             return Err(Fault { stage: Stage::Reply, ..incoming.broken(Cause::Closed) });
         }
     }
+}
+
+/// A complete head's length, the framing of what follows it, and the verdict on it.
+type Judged<R> = (usize, Framing, Option<R>);
+
+fn parse<R>(
+    bytes: &[u8],
+    method: Method,
+    limits: &Limits,
+    judge: &mut impl FnMut(&ResponseHead<'_>) -> Option<R>,
+) -> Result<Option<Judged<R>>, Fault> {
+    let mut table = FieldTable::new();
+    let Parsed::Complete((head, length)) = head::response(bytes, &mut table, limits, method)?
+    else {
+        return Ok(None);
+    };
+    let verdict = judge(&head);
+    let framing = if verdict.is_some() { head.framing } else { Framing::None };
+    Ok(Some((length, framing, verdict)))
 }
 
 /// Counts a new connection to an endpoint.

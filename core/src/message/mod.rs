@@ -4,4 +4,6 @@ mod fault;
 mod head;
 
 pub use fault::{Blame, Cause, Fault, Stage};
-pub use head::{Connection, Field, Framing, Method, RequestHead, ResponseHead, Tag, Upgrade, Version};
+pub use head::{
+    Connection, Field, Framing, Method, RequestHead, ResponseHead, Tag, Upgrade, Version,
+};

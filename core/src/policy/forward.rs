@@ -128,10 +128,7 @@ impl<'a> Modifiers<'a> {
     /// Whether lines called `name` that came with the message are replaced or removed.
     #[must_use]
     pub fn drops(&self, name: &[u8]) -> bool {
-        self.0
-            .iter()
-            .flatten()
-            .any(|edits| sets(edits, name) || removes(edits, name))
+        self.0.iter().flatten().any(|edits| sets(edits, name) || removes(edits, name))
     }
 
     /// Whether any modifier names `name`.
@@ -144,13 +141,10 @@ impl<'a> Modifiers<'a> {
     /// The lines to add at the end: what is left after set, add and remove of both modifiers.
     pub fn lines(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         let [rule, backend] = self.0;
-        let first = rule
-            .into_iter()
-            .flat_map(own_lines)
-            .filter(move |(name, _)| {
-                let name = name.as_bytes();
-                backend.is_none_or(|edits| !sets(edits, name) && !removes(edits, name))
-            });
+        let first = rule.into_iter().flat_map(own_lines).filter(move |(name, _)| {
+            let name = name.as_bytes();
+            backend.is_none_or(|edits| !sets(edits, name) && !removes(edits, name))
+        });
         first.chain(backend.into_iter().flat_map(own_lines))
     }
 }
@@ -200,9 +194,7 @@ pub fn request_edits<'a>(
     let rewrite = |filters: Option<&'a Filters>| filters.and_then(|f| f.path.as_ref());
     let path = rewrite(applied.backend).or_else(|| rewrite(applied.rule));
     Ok(RequestEdits {
-        path: path
-            .filter(|_| head.target.starts_with(b"/"))
-            .map(|p| (p, applied.matched_prefix)),
+        path: path.filter(|_| head.target.starts_with(b"/")).map(|p| (p, applied.matched_prefix)),
         host,
         framing: head.framing,
         upgrade: protocol(head.upgrade),
@@ -267,20 +259,13 @@ const fn protocol<'a>(upgrade: Upgrade<'a>) -> Option<&'a [u8]> {
 
 fn via_entries(fields: &[Field<'_>]) -> usize {
     let entries = |field: &Field<'_>| 1 + field.value.iter().filter(|&&b| b == b',').count();
-    fields
-        .iter()
-        .filter(|field| field.tag == Tag::Via)
-        .map(entries)
-        .sum()
+    fields.iter().filter(|field| field.tag == Tag::Via).map(entries).sum()
 }
 
 /// Appends `target` (a path with or without query) rewritten by a path modifier; the query stays.
 /// `matched` is the length of the prefix that the route matched.
 pub fn rewrite_path(rewrite: &PathRewrite, target: &[u8], matched: usize, out: &mut Vec<u8>) {
-    let query = target
-        .iter()
-        .position(|&b| b == b'?')
-        .unwrap_or(target.len());
+    let query = target.iter().position(|&b| b == b'?').unwrap_or(target.len());
     let (path, query) = target.split_at(query);
     let start = out.len();
     match rewrite {
@@ -330,11 +315,7 @@ mod tests {
             ("/foo/b?q=/c", "/foo", "/", "/b?q=/c"),
             ("/b", "/", "/xyz", "/xyz/b"),
         ] {
-            assert_eq!(
-                rewritten(target, prefix, with),
-                expected,
-                "{target} {prefix} {with}"
-            );
+            assert_eq!(rewritten(target, prefix, with), expected, "{target} {prefix} {with}");
         }
     }
 

@@ -135,11 +135,7 @@ fn redirects_point_where_gateway_api_says() {
         (redirect(|r| r.port = Some(80)), "a.io:8080", "http://a.io/foo/x?y=1"),
         (redirect(|r| r.port = Some(81)), "[::1]", "http://[::1]:81/foo/x?y=1"),
         (redirect(|r| r.hostname = Some("b.io".into())), "a.io", "http://b.io/foo/x?y=1"),
-        (
-            redirect(|r| r.path = Some(PathRewrite::Full("/n".into()))),
-            "a.io",
-            "http://a.io/n?y=1",
-        ),
+        (redirect(|r| r.path = Some(PathRewrite::Full("/n".into()))), "a.io", "http://a.io/n?y=1"),
         (
             redirect(|r| r.path = Some(PathRewrite::Prefix("/n/".into()))),
             "a.io",

@@ -39,9 +39,8 @@ impl Totals {
 
     /// A simulation in which something never happens proves nothing about it.
     pub(crate) fn assert_everything_happened(&self) {
-        let all = [
-            self.records, self.retried, self.abandoned, self.local, self.removed, self.relayed,
-        ];
+        let all =
+            [self.records, self.retried, self.abandoned, self.local, self.removed, self.relayed];
         assert!(all.iter().all(|&count| count > 1000), "{self:?}");
     }
 }
@@ -53,8 +52,6 @@ struct Running {
     /// What comes next, or the end of a body that is being relayed.
     next: Option<Reply>,
     attempts: u8,
-    /// The last attempt's bytes may have been seen by an endpoint.
-    seen: bool,
 }
 
 struct Simulation {
@@ -151,8 +148,7 @@ impl Simulation {
                 *self.open.entry(attempt.endpoint).or_default() += 1;
                 let reply = self.scripts[n as usize].play(attempt.fresh, &mut self.rng);
                 let (Reply::Head { after, .. } | Reply::Fault { after, .. }) = reply;
-                let running =
-                    Running { flow, attempt, next: Some(reply), attempts: attempts + 1, seen };
+                let running = Running { flow, attempt, next: Some(reply), attempts: attempts + 1 };
                 self.sleep(running, after);
             }
         }

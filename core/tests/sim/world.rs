@@ -35,8 +35,7 @@ pub(crate) fn cluster(name: &str, balancer: Balancer, endpoints: &[(u16, u32)]) 
 
 /// A rule that splits among clusters by weight.
 pub(crate) fn split(backends: &[(Option<u32>, u32)]) -> Rule {
-    let backend =
-        |&(cluster, weight)| Backend { cluster, weight, filters: Filters::default() };
+    let backend = |&(cluster, weight)| Backend { cluster, weight, filters: Filters::default() };
     Rule { backends: backends.iter().map(backend).collect(), ..Rule::default() }
 }
 

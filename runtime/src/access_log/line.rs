@@ -45,13 +45,7 @@ pub(super) fn plain_end(
         Some(status) => write!(out, " {status}"),
         None => write!(out, " -"),
     };
-    let _ = write!(
-        out,
-        " {} {} {}",
-        record.received,
-        record.sent,
-        record.total.as_nanos()
-    );
+    let _ = write!(out, " {} {} {}", record.received, record.sent, record.total.as_nanos());
     let _ = match endpoint {
         Some(endpoint) => write!(out, " {endpoint}"),
         None => write!(out, " -"),
@@ -63,11 +57,7 @@ pub(super) fn plain_end(
 
 /// The fields known from the request's head. Returns their end: all others follow.
 pub(super) fn json_begin(out: &mut Vec<u8>, facts: &Facts<'_>, wall: SystemTime) -> usize {
-    let _ = write!(
-        out,
-        "{{\"client.addr\":\"{}\",\"client.id\":\"-\"",
-        facts.client
-    );
+    let _ = write!(out, "{{\"client.addr\":\"{}\",\"client.id\":\"-\"", facts.client);
     out.extend_from_slice(b",\"timestamp\":\"");
     timestamp(out, wall);
     out.push(b'"');
@@ -93,10 +83,7 @@ pub(super) fn json_end(out: &mut Vec<u8>, record: &Record, endpoint: Option<Sock
         let _ = write!(out, ",\"status\":{status}");
     }
     let (received, sent) = (record.received, record.sent);
-    let _ = write!(
-        out,
-        ",\"request_bytes\":{received},\"response_bytes\":{sent}"
-    );
+    let _ = write!(out, ",\"request_bytes\":{received},\"response_bytes\":{sent}");
     let _ = write!(out, ",\"total_ns\":{}", record.total.as_nanos());
     if let Some(latency) = record.latency {
         let _ = write!(out, ",\"latency_ns\":{}", latency.as_nanos());
@@ -126,10 +113,8 @@ fn timestamp(out: &mut Vec<u8>, wall: SystemTime) {
     let (year, month, day) = civil(days);
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let micros = since.subsec_micros();
-    let _ = write!(
-        out,
-        "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z"
-    );
+    let _ =
+        write!(out, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{micros:06}Z");
 }
 
 /// Year, month and day of a number of days since 1970 in the Gregorian calendar. Years begin in

@@ -73,22 +73,10 @@ fn json_lines_are_objects_with_linkerds_names() {
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["client.addr"], "10.0.0.9:4711");
     assert_eq!(value["timestamp"], "2023-11-14T22:13:20.000000Z");
-    assert_eq!(
-        (&value["uri"], &value["version"]),
-        (&"/a?b=c".into(), &"HTTP/1.1".into())
-    );
-    assert_eq!(
-        (&value["status"], &value["response_bytes"]),
-        (&502.into(), &18.into())
-    );
-    assert_eq!(
-        (&value["total_ns"], &value["latency_ns"]),
-        (&5000.into(), &3000.into())
-    );
-    assert_eq!(
-        (&value["error"], &value["attempts"]),
-        (&"connection refused".into(), &2.into())
-    );
+    assert_eq!((&value["uri"], &value["version"]), (&"/a?b=c".into(), &"HTTP/1.1".into()));
+    assert_eq!((&value["status"], &value["response_bytes"]), (&502.into(), &18.into()));
+    assert_eq!((&value["total_ns"], &value["latency_ns"]), (&5000.into(), &3000.into()));
+    assert_eq!((&value["error"], &value["attempts"]), (&"connection refused".into(), &2.into()));
 }
 
 #[test]
@@ -100,14 +88,8 @@ fn no_text_of_a_client_can_end_a_line_or_a_string() {
         assert!(!line.trim_end().chars().any(char::is_control), "{line:?}");
     }
     let line = written(AccessFormat::Plain, &facts(b"/\r\n\"\\\xff\x1b[0m", b""));
-    assert!(
-        line.contains(r#""GET /\x0d\x0a\"\\\xff\x1b[0m HTTP/1.1""#),
-        "{line}"
-    );
-    let line = written(
-        AccessFormat::Json,
-        &facts("/\"\\\r\u{e9}\u{2028}".as_bytes(), b"\xff"),
-    );
+    assert!(line.contains(r#""GET /\x0d\x0a\"\\\xff\x1b[0m HTTP/1.1""#), "{line}");
+    let line = written(AccessFormat::Json, &facts("/\"\\\r\u{e9}\u{2028}".as_bytes(), b"\xff"));
     let value: serde_json::Value = serde_json::from_str(&line).unwrap();
     assert_eq!(value["uri"], "/\"\\\r\u{e9}\u{2028}");
     assert_eq!(value["user_agent"], "\u{fffd}");

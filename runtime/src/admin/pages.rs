@@ -15,17 +15,9 @@ const PAGES: [(&str, &str, &str); 7] = [
         "GET, HEAD",
         "200 once every worker has its first snapshot, 503 before and when draining",
     ),
-    (
-        "/metrics",
-        "GET, HEAD",
-        "metrics in Prometheus' text format",
-    ),
+    ("/metrics", "GET, HEAD", "metrics in Prometheus' text format"),
     ("/config", "GET, HEAD", "the configuration in force"),
-    (
-        "/endpoints",
-        "GET, HEAD",
-        "what each worker believes about each endpoint",
-    ),
+    ("/endpoints", "GET, HEAD", "what each worker believes about each endpoint"),
     (
         "/proxy-log-level",
         "GET, HEAD, PUT",
@@ -59,39 +51,26 @@ pub(super) struct Answer {
 impl Answer {
     /// A status with a line of text.
     pub(super) fn text(status: u16, content: impl Into<String>) -> Self {
-        Self {
-            status,
-            content_type: TEXT,
-            content: content.into(),
-            allow: None,
-        }
+        Self { status, content_type: TEXT, content: content.into(), allow: None }
     }
 
     fn ok(content_type: &'static str, content: String) -> Self {
-        Self {
-            status: 200,
-            content_type,
-            content,
-            allow: None,
-        }
+        Self { status: 200, content_type, content, allow: None }
     }
 }
 
 /// The answer to `request`.
 pub(super) fn answer(request: &Request<'_>, state: &dyn State) -> Answer {
-    let page = PAGES
-        .iter()
-        .find(|(path, ..)| path.as_bytes() == request.path);
+    let page = PAGES.iter().find(|(path, ..)| path.as_bytes() == request.path);
     let Some(&(path, allow, _)) = page else {
         return Answer::text(404, "no such page; / lists them\n");
     };
     let reads = matches!(request.method, b"GET" | b"HEAD");
     match path {
         "/proxy-log-level" if request.method == b"PUT" => set_log_level(request, state),
-        _ if !reads => Answer {
-            allow: Some(allow),
-            ..Answer::text(405, format!("allowed: {allow}\n"))
-        },
+        _ if !reads => {
+            Answer { allow: Some(allow), ..Answer::text(405, format!("allowed: {allow}\n")) }
+        }
         "/live" => Answer::text(200, "live\n"),
         "/ready" if state.ready() => Answer::text(200, "ready\n"),
         "/ready" => Answer::text(503, "not ready\n"),

@@ -49,9 +49,7 @@ pub(crate) fn start(address: SocketAddr, state: Arc<dyn State>) -> io::Result<Ad
     let stop = Arc::new(AtomicBool::new(false));
     let stopped = Arc::clone(&stop);
     let accept = move || accept(&listener, &state, &stopped);
-    thread::Builder::new()
-        .name(String::from("admin"))
-        .spawn(accept)?;
+    thread::Builder::new().name(String::from("admin")).spawn(accept)?;
     Ok(Admin { address, stop })
 }
 
@@ -101,9 +99,7 @@ fn accept(listener: &TcpListener, state: &Arc<dyn State>, stop: &AtomicBool) {
             let _ = serve(&stream, peer, &*state);
         };
         // No thread to be had: the connection is dropped with the closure.
-        let _ = thread::Builder::new()
-            .name(String::from("admin-answer"))
-            .spawn(serve);
+        let _ = thread::Builder::new().name(String::from("admin-answer")).spawn(serve);
     }
 }
 
@@ -159,19 +155,13 @@ fn respond(bytes: &[u8], peer: SocketAddr, state: &dyn State) -> Option<(Answer,
     if bytes.is_empty() {
         return None;
     }
-    let limits = Limits {
-        head_bytes: REQUEST_BYTES,
-        ..Limits::default()
-    };
+    let limits = Limits { head_bytes: REQUEST_BYTES, ..Limits::default() };
     let mut table = FieldTable::new();
     let (head, used) = match head::request(bytes, &mut table, &limits) {
         Ok(Parsed::Complete(parsed)) => parsed,
         Ok(Parsed::Partial) => return None,
         Err(fault) => {
-            return Some((
-                Answer::text(400, format!("{}\n", fault.cause.as_str())),
-                false,
-            ));
+            return Some((Answer::text(400, format!("{}\n", fault.cause.as_str())), false));
         }
     };
     let head_only = head.method_token == b"HEAD";
@@ -240,12 +230,7 @@ fn linger(mut stream: &TcpStream) -> io::Result<()> {
 }
 
 fn render(answer: &Answer, head_only: bool) -> Vec<u8> {
-    let Answer {
-        status,
-        content_type,
-        content,
-        allow,
-    } = answer;
+    let Answer { status, content_type, content, allow } = answer;
     let reason = match status {
         200 => "OK",
         204 => "No Content",
@@ -261,9 +246,7 @@ fn render(answer: &Answer, head_only: bool) -> Vec<u8> {
     let mut text = format!("HTTP/1.1 {status} {reason}\r\nconnection: close\r\n");
     if *status != 204 {
         let length = content.len();
-        text.push_str(&format!(
-            "content-type: {content_type}\r\ncontent-length: {length}\r\n"
-        ));
+        text.push_str(&format!("content-type: {content_type}\r\ncontent-length: {length}\r\n"));
     }
     if let Some(allow) = allow {
         text.push_str(&format!("allow: {allow}\r\n"));

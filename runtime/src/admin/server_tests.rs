@@ -46,9 +46,7 @@ fn served(fake: Fake) -> (Admin, Arc<Fake>) {
 
 fn connected(admin: &Admin) -> TcpStream {
     let stream = TcpStream::connect(admin.address()).unwrap();
-    stream
-        .set_read_timeout(Some(Duration::from_secs(10)))
-        .unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
     stream
 }
 
@@ -66,25 +64,16 @@ fn ask(admin: &Admin, line: &str) -> String {
 
 #[test]
 fn pages_answer() {
-    let (admin, state) = served(Fake {
-        metrics: String::from("a_total 1\n"),
-        ..Fake::default()
-    });
+    let (admin, state) = served(Fake { metrics: String::from("a_total 1\n"), ..Fake::default() });
     let live = ask(&admin, "GET /live?x=1");
-    assert!(
-        live.starts_with("HTTP/1.1 200 OK\r\n") && live.ends_with("\r\n\r\nlive\n"),
-        "{live}"
-    );
+    assert!(live.starts_with("HTTP/1.1 200 OK\r\n") && live.ends_with("\r\n\r\nlive\n"), "{live}");
     assert!(live.contains("content-length: 5\r\n") && live.contains("connection: close\r\n"));
     assert!(ask(&admin, "GET /ready").starts_with("HTTP/1.1 503 "));
     assert!(ask(&admin, "GET /ready").ends_with("\r\n\r\nnot ready\n"));
     state.ready.store(true, Ordering::Relaxed);
     assert!(ask(&admin, "GET /ready").ends_with("\r\n\r\nready\n"));
     let metrics = ask(&admin, "GET /metrics");
-    assert!(
-        metrics.contains("content-type: text/plain; version=0.0.4"),
-        "{metrics}"
-    );
+    assert!(metrics.contains("content-type: text/plain; version=0.0.4"), "{metrics}");
     assert!(metrics.ends_with("a_total 1\n"), "{metrics}");
     assert!(ask(&admin, "GET /config").ends_with("{\"workers\":{}}"));
     assert!(ask(&admin, "GET /endpoints").contains("content-type: application/json\r\n"));
@@ -97,10 +86,7 @@ fn pages_answer() {
 fn head_has_the_length_and_no_content() {
     let (admin, _) = served(Fake::default());
     let head = ask(&admin, "HEAD /live");
-    assert!(
-        head.contains("content-length: 5\r\n") && head.ends_with("\r\n\r\n"),
-        "{head}"
-    );
+    assert!(head.contains("content-length: 5\r\n") && head.ends_with("\r\n\r\n"), "{head}");
 }
 
 #[test]
@@ -115,10 +101,7 @@ fn what_is_wrong_is_refused() {
     assert!(exchange(&admin, "nonsense\r\n\r\n").starts_with("HTTP/1.1 400 "));
     let no_host = exchange(&admin, "GET /live HTTP/1.1\r\n\r\n");
     assert!(no_host.starts_with("HTTP/1.1 400 "), "{no_host}");
-    let long = format!(
-        "GET /live HTTP/1.1\r\nHost: a\r\nX: {}",
-        "y".repeat(REQUEST_BYTES)
-    );
+    let long = format!("GET /live HTTP/1.1\r\nHost: a\r\nX: {}", "y".repeat(REQUEST_BYTES));
     assert!(exchange(&admin, &long).starts_with("HTTP/1.1 4"));
 }
 
@@ -149,9 +132,7 @@ fn slow_clients_hold_up_nobody_until_all_places_are_taken() {
     // One more slow one may find the last place still lingering: ask until it is taken.
     let full = (0..200).any(|_| {
         let mut stream = connected(&admin);
-        stream
-            .set_read_timeout(Some(Duration::from_millis(50)))
-            .unwrap();
+        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
         let mut text = String::new();
         let refused = stream.read_to_string(&mut text).is_ok() && text.contains(" 503 ");
         slow.push(stream);

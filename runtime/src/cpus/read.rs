@@ -28,11 +28,7 @@ fn list(path: &Path) -> Option<CoreSet> {
 
 fn affinity(root: &Path) -> Option<CoreSet> {
     let status = text(&root.join("proc/self/status"))?;
-    CoreSet::parse(
-        status
-            .lines()
-            .find_map(|l| l.strip_prefix("Cpus_allowed_list:"))?,
-    )
+    CoreSet::parse(status.lines().find_map(|l| l.strip_prefix("Cpus_allowed_list:"))?)
 }
 
 fn primaries(root: &Path, online: &CoreSet) -> CoreSet {
@@ -59,10 +55,7 @@ impl Cgroups {
         let mounts = text(&root.join("proc/self/mountinfo")).unwrap_or_default();
         let directories = |controller: &str| {
             let group = group_path(&groups, controller)?;
-            let mount = mounts
-                .lines()
-                .filter_map(Mount::parse)
-                .find(|m| m.has(controller))?;
+            let mount = mounts.lines().filter_map(Mount::parse).find(|m| m.has(controller))?;
             Some(mount.directories(root, group))
         };
         Self {
@@ -84,10 +77,7 @@ impl Cgroups {
 
     /// The tightest quota on the way up: a parent's limit binds its children.
     fn quota(&self) -> Option<Quota> {
-        let v2 = self
-            .unified
-            .iter()
-            .filter_map(|d| quota_v2(&text(&d.join("cpu.max"))?));
+        let v2 = self.unified.iter().filter_map(|d| quota_v2(&text(&d.join("cpu.max"))?));
         let v1 = self.cpu.iter().filter_map(|d| {
             let quota = text(&d.join("cpu.cfs_quota_us"))?;
             quota_of(&quota, &text(&d.join("cpu.cfs_period_us"))?)
@@ -100,10 +90,7 @@ impl Cgroups {
 fn group_path<'a>(groups: &'a str, controller: &str) -> Option<&'a str> {
     groups.lines().find_map(|line| {
         let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-        controllers
-            .split(',')
-            .any(|name| name == controller)
-            .then_some(path)
+        controllers.split(',').any(|name| name == controller).then_some(path)
     })
 }
 
@@ -116,9 +103,7 @@ fn quota_v2(line: &str) -> Option<Quota> {
 fn quota_of(quota: &str, period: &str) -> Option<Quota> {
     let quota: u64 = quota.trim().parse().ok()?;
     let period: u64 = period.trim().parse().ok().filter(|period| *period > 0)?;
-    Some(Quota {
-        millis: quota.saturating_mul(1000) / period,
-    })
+    Some(Quota { millis: quota.saturating_mul(1000) / period })
 }
 
 /// A line of `/proc/self/mountinfo` that mounts cgroups.
@@ -140,12 +125,7 @@ impl<'a> Mount<'a> {
         let kind = after.next()?;
         let options = after.nth(1)?;
         let unified = kind == "cgroup2";
-        (unified || kind == "cgroup").then_some(Self {
-            top,
-            point,
-            unified,
-            options,
-        })
+        (unified || kind == "cgroup").then_some(Self { top, point, unified, options })
     }
 
     fn has(&self, controller: &str) -> bool {
@@ -158,12 +138,8 @@ impl<'a> Mount<'a> {
     fn directories(&self, root: &Path, group: &str) -> Vec<PathBuf> {
         let point = root.join(self.point.trim_start_matches('/'));
         // A group outside of what is mounted here (`/../…`): only the mount point is ours to see.
-        let below = Path::new(group)
-            .strip_prefix(self.top)
-            .unwrap_or_else(|_| Path::new(""));
-        let inside = below
-            .components()
-            .all(|c| matches!(c, std::path::Component::Normal(_)));
+        let below = Path::new(group).strip_prefix(self.top).unwrap_or_else(|_| Path::new(""));
+        let inside = below.components().all(|c| matches!(c, std::path::Component::Normal(_)));
         let below = if inside { below } else { Path::new("") };
         below.ancestors().map(|part| point.join(part)).collect()
     }
@@ -204,10 +180,7 @@ mod tests {
                 ("proc/self/cgroup", "0::/pod/app\n"),
                 ("proc/self/mountinfo", V2_MOUNTS),
                 ("sys/devices/system/cpu/online", "0-7\n"),
-                (
-                    "sys/devices/system/cpu/cpu1/topology/thread_siblings_list",
-                    "0-1\n",
-                ),
+                ("sys/devices/system/cpu/cpu1/topology/thread_siblings_list", "0-1\n"),
                 ("sys/fs/cgroup/pod/app/cpu.max", "max 100000\n"),
                 ("sys/fs/cgroup/pod/cpu.max", "150000 100000\n"),
                 ("sys/fs/cgroup/pod/app/cpuset.cpus.effective", "2-5\n"),
@@ -225,10 +198,7 @@ mod tests {
         let tree = Tree::new(
             "v1",
             &[
-                (
-                    "proc/self/cgroup",
-                    "4:cpuset:/docker/abc\n3:cpu,cpuacct:/docker/abc\n",
-                ),
+                ("proc/self/cgroup", "4:cpuset:/docker/abc\n3:cpu,cpuacct:/docker/abc\n"),
                 ("proc/self/mountinfo", V1_MOUNTS),
                 ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us", "250000\n"),
                 ("sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us", "100000\n"),

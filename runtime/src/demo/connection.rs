@@ -39,10 +39,7 @@ pub(super) const INSTANCE: &str = "x-instance";
 impl Connection {
     pub(super) fn new(stream: TcpStream) -> io::Result<Self> {
         stream.set_nodelay(true)?;
-        Ok(Self {
-            stream,
-            buffer: Vec::new(),
-        })
+        Ok(Self { stream, buffer: Vec::new() })
     }
 
     pub(super) fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -61,11 +58,7 @@ impl Connection {
                 return Ok(Some(request));
             }
             if self.fill()? == 0 {
-                return if self.buffer.is_empty() {
-                    Ok(None)
-                } else {
-                    Err(cut())
-                };
+                return if self.buffer.is_empty() { Ok(None) } else { Err(cut()) };
             }
         }
     }
@@ -110,9 +103,7 @@ impl Connection {
 
     fn skip_length(&mut self, mut length: u64) -> io::Result<()> {
         loop {
-            let here = usize::try_from(length)
-                .unwrap_or(usize::MAX)
-                .min(self.buffer.len());
+            let here = usize::try_from(length).unwrap_or(usize::MAX).min(self.buffer.len());
             self.buffer.drain(..here);
             length -= here as u64;
             if length == 0 {
@@ -128,9 +119,8 @@ impl Connection {
         let mut decoder = Decoder::new(Blame::Client);
         let mut trailers = Vec::new();
         loop {
-            let (event, used) = decoder
-                .next(&self.buffer, &mut trailers)
-                .map_err(|fault| malformed(&fault))?;
+            let (event, used) =
+                decoder.next(&self.buffer, &mut trailers).map_err(|fault| malformed(&fault))?;
             self.buffer.drain(..used);
             match event {
                 Event::End => return Ok(()),
@@ -166,10 +156,7 @@ fn parse_response(bytes: &[u8]) -> io::Result<Option<(Response, Framing, usize)>
     let Parsed::Complete((head, used)) = parsed.map_err(|fault| malformed(&fault))? else {
         return Ok(None);
     };
-    let instance = head
-        .fields
-        .iter()
-        .find(|f| f.name.eq_ignore_ascii_case(INSTANCE.as_bytes()));
+    let instance = head.fields.iter().find(|f| f.name.eq_ignore_ascii_case(INSTANCE.as_bytes()));
     let response = Response {
         status: head.status,
         instance: instance.map(|f| String::from_utf8_lossy(f.value).into_owned()),

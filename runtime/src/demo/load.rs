@@ -36,19 +36,14 @@ impl Tally {
     fn new() -> Self {
         // One second more than a client waits, two digits: the bounds are constants and valid.
         let latency = Histogram::new_with_max(6_000_000, 2).expect("constant bounds");
-        Self {
-            requests: 0,
-            failures: 0,
-            latency,
-        }
+        Self { requests: 0, failures: 0, latency }
     }
 
     fn count(&mut self, failed: bool, latency: Option<Duration>) {
         self.requests += 1;
         self.failures += u64::from(failed);
         if let Some(latency) = latency {
-            self.latency
-                .saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
+            self.latency.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(u64::MAX));
         }
     }
 
@@ -90,12 +85,7 @@ impl Load {
         let stop = Arc::new(AtomicBool::new(false));
         let seen = Arc::new(Mutex::new(tallies(rows)));
         let names: Arc<[String]> = instances.iter().map(|i| i.name.clone()).collect();
-        let mut load = Self {
-            stop,
-            seen,
-            rows,
-            clients: Vec::new(),
-        };
+        let mut load = Self { stop, seen, rows, clients: Vec::new() };
         for (index, service) in services.iter().enumerate() {
             for client in 0..CLIENTS {
                 let mut client = Client {
@@ -108,8 +98,7 @@ impl Load {
                 };
                 let (stop, seen) = (Arc::clone(&load.stop), Arc::clone(&load.seen));
                 let thread = thread::Builder::new().name(format!("load-{service}"));
-                load.clients
-                    .push(thread.spawn(move || client.run(&stop, &seen))?);
+                load.clients.push(thread.spawn(move || client.run(&stop, &seen))?);
             }
         }
         Ok(load)
@@ -151,11 +140,7 @@ impl Client {
             let (row, failed, latency) = match self.exchange() {
                 Ok((status, instance)) => {
                     let row = instance.and_then(|name| self.names.iter().position(|n| *n == name));
-                    (
-                        row.unwrap_or(self.own_row),
-                        status >= 500,
-                        Some(started.elapsed()),
-                    )
+                    (row.unwrap_or(self.own_row), status >= 500, Some(started.elapsed()))
                 }
                 Err(_) => (self.own_row, true, None),
             };
@@ -203,10 +188,7 @@ const TICKS: usize = 5;
 
 impl Window {
     pub(super) const fn new(rows: usize) -> Self {
-        Self {
-            ticks: VecDeque::new(),
-            rows,
-        }
+        Self { ticks: VecDeque::new(), rows }
     }
 
     /// Adds what was seen in `span`, and forgets what is too old.
@@ -253,10 +235,7 @@ mod tests {
 
     #[test]
     fn answers_are_counted_for_the_instance_that_gave_them() {
-        let plan = Service {
-            name: "test",
-            instances: &[Trouble::None, Trouble::Failing(100)],
-        };
+        let plan = Service { name: "test", instances: &[Trouble::None, Trouble::Failing(100)] };
         let instances = services::start(&[plan], Instant::now()).unwrap();
         let mut load = Load::start(instances[1].address, &["test"], &instances).unwrap();
         let seen = first_seen(&load);
@@ -264,18 +243,12 @@ mod tests {
         assert_eq!((seen[0].requests, seen[2].requests), (0, 0));
         assert_eq!(seen[1].requests, seen[1].failures);
         assert_eq!(seen[1].latency.len(), seen[1].requests);
-        assert!(
-            seen[1].latency.min() >= 990,
-            "1 ms of work within two digits"
-        );
+        assert!(seen[1].latency.min() >= 990, "1 ms of work within two digits");
     }
 
     #[test]
     fn no_answer_is_a_failure_of_no_instance() {
-        let closed = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap();
+        let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let mut load = Load::start(closed, &["test"], &[]).unwrap();
         let seen = first_seen(&load);
         load.stop();

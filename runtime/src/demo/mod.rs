@@ -44,22 +44,14 @@ pub(crate) fn run(asked: &Demo) -> Result<(), Failure> {
     let began = Instant::now();
     let instances = services::start(&SERVICES, began + CALM)?;
     let machine = start::machine(config(asked, &instances)?)?;
-    let proxy = machine
-        .addresses()
-        .first()
-        .map_or(asked.serve.listen, |(_, address)| *address);
+    let proxy = machine.addresses().first().map_or(asked.serve.listen, |(_, address)| *address);
     let admin = machine.admin_address().unwrap_or(asked.serve.admin);
 
     let mut out = io::stdout();
     out.write_all(intro(proxy, admin).as_bytes())?;
     let names = SERVICES.map(|service| service.name);
     let load = Load::start(proxy, &names, &instances)?;
-    let mut watch = Watch {
-        began,
-        load,
-        names: &names,
-        instances: &instances,
-    };
+    let mut watch = Watch { began, load, names: &names, instances: &instances };
     let result = watch.show(&mut out, &wished, asked.seconds);
     watch.load.stop();
     let summary = result.and_then(|total| out.write_all(watch.summary(&total).as_bytes()));
@@ -71,9 +63,7 @@ fn end(machine: Machine, shown: io::Result<()>) -> Result<(), Failure> {
     let drained = machine.drain(GRACE);
     match shown {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ if !drained.clean => Err(Failure::new(
-            "some requests were still under way at the end",
-        )),
+        _ if !drained.clean => Err(Failure::new("some requests were still under way at the end")),
         _ => Ok(()),
     }
 }
@@ -92,20 +82,12 @@ fn config(asked: &Demo, instances: &[Instance]) -> Result<Config, Failure> {
     let config = Config {
         // An outbound listener routes by Host: `Host: api` goes to the service `api`.
         listeners: vec![Listener::new("demo", asked.serve.listen, Kind::Outbound)],
-        admin: Admin {
-            address: Some(asked.serve.admin),
-        },
+        admin: Admin { address: Some(asked.serve.admin) },
         services: SERVICES.iter().map(|s| service(s.name)).collect(),
         ..Config::default()
     };
-    let driver = |name: &str| {
-        (name == "RINGWAY_DRIVER")
-            .then(|| run::environment(name))
-            .flatten()
-    };
-    config
-        .with_environment(&driver)
-        .map_err(|errors| Failure::new(errors.to_string()))
+    let driver = |name: &str| (name == "RINGWAY_DRIVER").then(|| run::environment(name)).flatten();
+    config.with_environment(&driver).map_err(|errors| Failure::new(errors.to_string()))
 }
 
 fn intro(proxy: SocketAddr, admin: SocketAddr) -> String {
@@ -170,11 +152,8 @@ impl Watch<'_> {
     fn redraw(&self, out: &mut impl Write, window: &Window, drawn: usize) -> io::Result<usize> {
         let (span, sums) = window.sum();
         let rows = table::rows(self.names, self.instances, &sums, span);
-        let state = if self.began.elapsed() < CALM {
-            "all well"
-        } else {
-            "api-3 slow, flaky-2 failing"
-        };
+        let state =
+            if self.began.elapsed() < CALM { "all well" } else { "api-3 slow, flaky-2 failing" };
         let text = format!(
             "{} s · the last {} s · {state} · Ctrl-C ends\n\n{}",
             self.began.elapsed().as_secs(),
@@ -182,11 +161,7 @@ impl Watch<'_> {
             table::render(&rows)
         );
         // Up to the first line, then clear to the end of the screen.
-        let up = if drawn > 0 {
-            format!("\x1b[{drawn}A\x1b[J")
-        } else {
-            String::new()
-        };
+        let up = if drawn > 0 { format!("\x1b[{drawn}A\x1b[J") } else { String::new() };
         out.write_all((up + &text).as_bytes())?;
         out.flush()?;
         Ok(text.lines().count())
@@ -196,11 +171,7 @@ impl Watch<'_> {
         let span = self.began.elapsed();
         let rows = table::rows(self.names, self.instances, total, span);
         let requests: u64 = rows.iter().map(|row| row.requests).sum();
-        format!(
-            "\nIn all: {requests} requests in {} s\n\n{}",
-            span.as_secs(),
-            table::render(&rows)
-        )
+        format!("\nIn all: {requests} requests in {} s\n\n{}", span.as_secs(), table::render(&rows))
     }
 }
 

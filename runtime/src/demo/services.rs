@@ -46,22 +46,12 @@ pub(super) struct Service {
 /// What the demo starts. 60 ms is twice the latency that peak-EWMA assumes of an endpoint it does
 /// not know, and many times that of the healthy ones.
 pub(super) const SERVICES: [Service; 3] = [
-    Service {
-        name: "web",
-        instances: &[Trouble::None, Trouble::None],
-    },
+    Service { name: "web", instances: &[Trouble::None, Trouble::None] },
     Service {
         name: "api",
-        instances: &[
-            Trouble::None,
-            Trouble::None,
-            Trouble::Slow(Duration::from_millis(60)),
-        ],
+        instances: &[Trouble::None, Trouble::None, Trouble::Slow(Duration::from_millis(60))],
     },
-    Service {
-        name: "flaky",
-        instances: &[Trouble::None, Trouble::Failing(30)],
-    },
+    Service { name: "flaky", instances: &[Trouble::None, Trouble::Failing(30)] },
 ];
 
 /// A running instance. Its threads live as long as the process.
@@ -123,12 +113,10 @@ fn accept(listener: &TcpListener, server: &Arc<Server>) {
         };
         let server = Arc::clone(server);
         // A connection that gets no thread is closed.
-        let _ = thread::Builder::new()
-            .name(server.name.clone())
-            .spawn(move || {
-                // A peer that goes away or sends nonsense ends its own connection only.
-                let _ = server.serve(stream);
-            });
+        let _ = thread::Builder::new().name(server.name.clone()).spawn(move || {
+            // A peer that goes away or sends nonsense ends its own connection only.
+            let _ = server.serve(stream);
+        });
     }
 }
 
@@ -165,11 +153,7 @@ impl Server {
     fn answer(&self, status: &str, head_only: bool, persistent: bool) -> Vec<u8> {
         let name = &self.name;
         let body = format!("{status} from {name}\n");
-        let connection = if persistent {
-            ""
-        } else {
-            "connection: close\r\n"
-        };
+        let connection = if persistent { "" } else { "connection: close\r\n" };
         let length = body.len();
         let head = format!(
             "HTTP/1.1 {status}\r\ncontent-type: text/plain\r\ncontent-length: {length}\r\n\
@@ -185,10 +169,7 @@ mod tests {
     use super::*;
 
     fn connection(trouble: &'static [Trouble]) -> Connection {
-        let service = Service {
-            name: "test",
-            instances: trouble,
-        };
+        let service = Service { name: "test", instances: trouble };
         let instances = start(&[service], Instant::now()).unwrap();
         Connection::new(TcpStream::connect(instances[0].address).unwrap()).unwrap()
     }
@@ -209,9 +190,7 @@ mod tests {
             assert_eq!(response.instance.as_deref(), Some("test-1"));
             assert!(response.persistent);
         }
-        connection
-            .send(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n")
-            .unwrap();
+        connection.send(b"GET / HTTP/1.1\r\nhost: test\r\nconnection: close\r\n\r\n").unwrap();
         assert!(!connection.response().unwrap().persistent);
         assert!(connection.response().is_err());
     }

@@ -48,10 +48,7 @@ pub(super) fn rows(
             .zip(tallies)
             .filter(|(instance, _)| instance.service == *service)
             .map(|(instance, tally)| (instance.name.as_str(), instance.trouble.note(), tally))
-            .chain(
-                own.filter(|t| t.requests > 0)
-                    .map(|t| (PROXY, String::new(), t)),
-            )
+            .chain(own.filter(|t| t.requests > 0).map(|t| (PROXY, String::new(), t)))
             .collect();
         let total: u64 = members.iter().map(|(_, _, tally)| tally.requests).sum();
         rows.extend(members.into_iter().map(|(name, note, tally)| Row {
@@ -60,10 +57,7 @@ pub(super) fn rows(
             note,
             requests: tally.requests,
             rate: ratio(tally.requests as f64, span.as_secs_f64()).unwrap_or(0.0),
-            success: ratio(
-                (tally.requests - tally.failures) as f64,
-                tally.requests as f64,
-            ),
+            success: ratio((tally.requests - tally.failures) as f64, tally.requests as f64),
             p50: quantile(tally, 0.5),
             p99: quantile(tally, 0.99),
             share: ratio(tally.requests as f64, total as f64).unwrap_or(0.0),
@@ -91,11 +85,7 @@ pub(super) fn render(rows: &[Row]) -> String {
     );
     let mut before = "";
     for row in rows {
-        let service = if row.service == before {
-            ""
-        } else {
-            &row.service
-        };
+        let service = if row.service == before { "" } else { &row.service };
         before = &row.service;
         let bar = "▇".repeat((row.share * BAR as f64).round() as usize);
         let line = format!(
@@ -136,10 +126,7 @@ pub(super) fn plain(rows: &[Row], at: Duration) -> String {
 }
 
 fn percent(share: Option<f64>) -> String {
-    share.map_or_else(
-        || String::from("-"),
-        |share| format!("{:.1} %", share * 100.0),
-    )
+    share.map_or_else(|| String::from("-"), |share| format!("{:.1} %", share * 100.0))
 }
 
 fn millis(latency: Option<Duration>) -> String {
@@ -156,12 +143,7 @@ mod tests {
 
     fn instance(service: &'static str, name: &str, trouble: Trouble) -> Instance {
         let address = ([127, 0, 0, 1], 1).into();
-        Instance {
-            service,
-            name: name.to_owned(),
-            address,
-            trouble,
-        }
+        Instance { service, name: name.to_owned(), address, trouble }
     }
 
     fn world() -> (Vec<Instance>, Vec<Tally>) {
@@ -173,12 +155,9 @@ mod tests {
             instance("api", "api-3", Trouble::None),
         ];
         let mut seen = tallies(6);
-        for (row, count, failures, micros) in [
-            (0, 100, 0, 1500),
-            (1, 150, 3, 2500),
-            (2, 50, 0, 62_500),
-            (5, 1, 1, 900),
-        ] {
+        for (row, count, failures, micros) in
+            [(0, 100, 0, 1500), (1, 150, 3, 2500), (2, 50, 0, 62_500), (5, 1, 1, 900)]
+        {
             seen[row].requests = count;
             seen[row].failures = failures;
             seen[row].latency.record_n(micros, count).unwrap();
@@ -206,12 +185,7 @@ api      api-1          30 % fail     30.0   98.0 %   2.5 ms   2.5 ms   75 % ▇
     #[test]
     fn plain_lines_look_like_this() {
         let (instances, seen) = world();
-        let rows = rows(
-            &["web"],
-            &instances[..1],
-            &seen[..1],
-            Duration::from_secs(5),
-        );
+        let rows = rows(&["web"], &instances[..1], &seen[..1], Duration::from_secs(5));
         assert_eq!(
             plain(&rows, Duration::from_secs(15)),
             "t=15s service=web instance=\"web-1\" rps=20.0 success=100.0% p50=1.5ms p99=1.5ms \

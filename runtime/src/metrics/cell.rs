@@ -11,10 +11,7 @@ pub(super) struct Cell(AtomicU64);
 impl Cell {
     /// Adds `n`; wraps around after 2^64, which Prometheus reads as a restart.
     pub(super) fn add(&self, n: u64) {
-        self.0.store(
-            self.0.load(Ordering::Relaxed).wrapping_add(n),
-            Ordering::Relaxed,
-        );
+        self.0.store(self.0.load(Ordering::Relaxed).wrapping_add(n), Ordering::Relaxed);
     }
 
     /// Replaces the value.

@@ -13,11 +13,7 @@ use super::worker::{Counter, Gauge, WorkerCells};
 
 /// Counters of workers: name and help.
 const COUNTERS: [(Counter, &str, &str); Counter::COUNT] = [
-    (
-        Counter::Accepted,
-        "ringway_accepted_total",
-        "Client connections accepted.",
-    ),
+    (Counter::Accepted, "ringway_accepted_total", "Client connections accepted."),
     (
         Counter::HandedOff,
         "ringway_handed_off_total",
@@ -28,36 +24,16 @@ const COUNTERS: [(Counter, &str, &str); Counter::COUNT] = [
         "ringway_accept_paused_total",
         "Times accepting was paused for want of file descriptors.",
     ),
-    (
-        Counter::PoolHit,
-        "ringway_pool_hit_total",
-        "Attempts sent on a pooled connection.",
-    ),
-    (
-        Counter::PoolMiss,
-        "ringway_pool_miss_total",
-        "Attempts that needed a new connection.",
-    ),
-    (
-        Counter::PoolStale,
-        "ringway_pool_stale_total",
-        "Pooled connections found dead.",
-    ),
-    (
-        Counter::Retries,
-        "ringway_retries_total",
-        "Attempts after the first of an exchange.",
-    ),
+    (Counter::PoolHit, "ringway_pool_hit_total", "Attempts sent on a pooled connection."),
+    (Counter::PoolMiss, "ringway_pool_miss_total", "Attempts that needed a new connection."),
+    (Counter::PoolStale, "ringway_pool_stale_total", "Pooled connections found dead."),
+    (Counter::Retries, "ringway_retries_total", "Attempts after the first of an exchange."),
     (
         Counter::Panics,
         "ringway_panics_total",
         "Bugs that ended one connection and were contained there.",
     ),
-    (
-        Counter::SnapshotsAdopted,
-        "ringway_snapshots_adopted_total",
-        "Snapshots adopted.",
-    ),
+    (Counter::SnapshotsAdopted, "ringway_snapshots_adopted_total", "Snapshots adopted."),
     (
         Counter::AccessLogDropped,
         "ringway_access_log_dropped_lines_total",
@@ -68,40 +44,20 @@ const COUNTERS: [(Counter, &str, &str); Counter::COUNT] = [
         "ringway_metrics_outcomes_folded_total",
         "Responses counted by class because their endpoint sends too many different statuses.",
     ),
-    (
-        Counter::Mirrored,
-        "ringway_mirrored_total",
-        "Requests copied to a mirror.",
-    ),
+    (Counter::Mirrored, "ringway_mirrored_total", "Requests copied to a mirror."),
 ];
 
 /// Gauges of workers: name and help.
 const GAUGES: [(Gauge, &str, &str); Gauge::COUNT] = [
-    (
-        Gauge::Connections,
-        "ringway_worker_connections",
-        "Client connections now.",
-    ),
-    (
-        Gauge::Exchanges,
-        "ringway_worker_exchanges",
-        "Exchanges under way.",
-    ),
-    (
-        Gauge::PoolIdle,
-        "ringway_worker_pool_idle_connections",
-        "Idle connections to endpoints.",
-    ),
+    (Gauge::Connections, "ringway_worker_connections", "Client connections now."),
+    (Gauge::Exchanges, "ringway_worker_exchanges", "Exchanges under way."),
+    (Gauge::PoolIdle, "ringway_worker_pool_idle_connections", "Idle connections to endpoints."),
     (
         Gauge::SnapshotGeneration,
         "ringway_worker_snapshot_generation",
         "Generation of the adopted snapshot; 0 is none yet.",
     ),
-    (
-        Gauge::BufferBytes,
-        "ringway_worker_buffer_bytes",
-        "Bytes held in free buffers.",
-    ),
+    (Gauge::BufferBytes, "ringway_worker_buffer_bytes", "Bytes held in free buffers."),
 ];
 
 impl Registry {
@@ -120,11 +76,7 @@ impl Registry {
         let rows: Vec<Row<'_>> = groups
             .by_labels
             .iter()
-            .map(|(labels, group)| Row {
-                labels,
-                sums: group.sums(),
-                state: group.state(),
-            })
+            .map(|(labels, group)| Row { labels, sums: group.sums(), state: group.state() })
             .collect();
         exchanges(out, &rows);
         latencies(out, &rows);
@@ -132,11 +84,7 @@ impl Registry {
         connections(out, &rows);
         endpoints(out, &rows);
         let name = "ringway_metrics_series_folded_total";
-        out.family(
-            name,
-            Kind::Counter,
-            "Endpoint series beyond the limit, counted as other.",
-        );
+        out.family(name, Kind::Counter, "Endpoint series beyond the limit, counted as other.");
         out.sample(name, |_| {}, groups.folded);
     }
 }
@@ -149,19 +97,11 @@ struct Row<'a> {
 }
 
 fn exchanges(out: &mut Text, rows: &[Row<'_>]) {
-    out.family(
-        "request_total",
-        Kind::Counter,
-        "Total count of HTTP requests.",
-    );
+    out.family("request_total", Kind::Counter, "Total count of HTTP requests.");
     for Row { labels, sums, .. } in rows {
         out.sample("request_total", |l| labels.write(l, false), sums.requests);
     }
-    out.family(
-        "response_total",
-        Kind::Counter,
-        "Total count of HTTP responses.",
-    );
+    out.family("response_total", Kind::Counter, "Total count of HTTP responses.");
     for Row { labels, sums, .. } in rows {
         for (key, n) in &sums.responses {
             let write = |l: &mut Labelled<'_>| {
@@ -216,30 +156,14 @@ fn seconds(nanos: u64) -> f64 {
 fn connections(out: &mut Text, rows: &[Row<'_>]) {
     type Value = fn(&Sums) -> u64;
     let plain: [(&str, Kind, &str, Value); 4] = [
-        (
-            "tcp_open_total",
-            Kind::Counter,
-            "Total count of opened connections.",
-            |s| s.opened,
-        ),
-        (
-            "tcp_open_connections",
-            Kind::Gauge,
-            "Number of currently open connections.",
-            Sums::open,
-        ),
-        (
-            "tcp_read_bytes_total",
-            Kind::Counter,
-            "Total count of bytes read from peers.",
-            |s| s.read,
-        ),
-        (
-            "tcp_write_bytes_total",
-            Kind::Counter,
-            "Total count of bytes written to peers.",
-            |s| s.written,
-        ),
+        ("tcp_open_total", Kind::Counter, "Total count of opened connections.", |s| s.opened),
+        ("tcp_open_connections", Kind::Gauge, "Number of currently open connections.", Sums::open),
+        ("tcp_read_bytes_total", Kind::Counter, "Total count of bytes read from peers.", |s| {
+            s.read
+        }),
+        ("tcp_write_bytes_total", Kind::Counter, "Total count of bytes written to peers.", |s| {
+            s.written
+        }),
     ];
     for (name, kind, help, value) in plain {
         out.family(name, kind, help);
@@ -247,11 +171,7 @@ fn connections(out: &mut Text, rows: &[Row<'_>]) {
             out.sample(name, |l| labels.write(l, true), value(sums));
         }
     }
-    out.family(
-        "tcp_close_total",
-        Kind::Counter,
-        "Total count of closed connections.",
-    );
+    out.family("tcp_close_total", Kind::Counter, "Total count of closed connections.");
     for Row { labels, sums, .. } in rows {
         for (errno, n) in ERRNOS.iter().zip(sums.closed) {
             // Closing in good order is always shown, an error once it happened.
@@ -269,11 +189,9 @@ fn connections(out: &mut Text, rows: &[Row<'_>]) {
 fn endpoints(out: &mut Text, rows: &[Row<'_>]) {
     type Value = fn(&State) -> Option<f64>;
     let families: [(&str, &str, Value); 3] = [
-        (
-            "ringway_endpoint_weight",
-            "Weight of an endpoint relative to its siblings.",
-            |s| Some(s.weight as f64),
-        ),
+        ("ringway_endpoint_weight", "Weight of an endpoint relative to its siblings.", |s| {
+            Some(s.weight as f64)
+        }),
         (
             "ringway_endpoint_outstanding",
             "Requests under way at an endpoint, over all workers.",
@@ -288,13 +206,7 @@ fn endpoints(out: &mut Text, rows: &[Row<'_>]) {
     for (name, help, value) in families {
         out.family(name, Kind::Gauge, help);
         for Row { labels, state, .. } in rows {
-            let shown = matches!(
-                labels.scope,
-                Scope::Endpoint {
-                    target: Some(_),
-                    ..
-                }
-            );
+            let shown = matches!(labels.scope, Scope::Endpoint { target: Some(_), .. });
             if let Some(value) = state.as_ref().filter(|_| shown).and_then(value) {
                 out.sample(name, |l| labels.write(l, false), value);
             }
@@ -306,45 +218,24 @@ fn workers(out: &mut Text, workers: &[std::sync::Arc<WorkerCells>]) {
     for (counter, name, help) in COUNTERS {
         out.family(name, Kind::Counter, help);
         for (index, cells) in workers.iter().enumerate() {
-            out.sample(
-                name,
-                |l| l.label("worker", index),
-                cells.counters[counter as usize].get(),
-            );
+            out.sample(name, |l| l.label("worker", index), cells.counters[counter as usize].get());
         }
     }
     for (gauge, name, help) in GAUGES {
         out.family(name, Kind::Gauge, help);
         for (index, cells) in workers.iter().enumerate() {
-            out.sample(
-                name,
-                |l| l.label("worker", index),
-                cells.gauges[gauge as usize].get(),
-            );
+            out.sample(name, |l| l.label("worker", index), cells.gauges[gauge as usize].get());
         }
     }
     let name = "ringway_worker_cpu_seconds_total";
-    out.family(
-        name,
-        Kind::Counter,
-        "CPU time of the worker's thread, user and system.",
-    );
+    out.family(name, Kind::Counter, "CPU time of the worker's thread, user and system.");
     for (index, cells) in workers.iter().enumerate() {
-        if let Some(cpu) = cells
-            .thread
-            .get()
-            .copied()
-            .and_then(process::thread_cpu_seconds)
-        {
+        if let Some(cpu) = cells.thread.get().copied().and_then(process::thread_cpu_seconds) {
             out.sample(name, |l| l.label("worker", index), cpu);
         }
     }
     let name = "ringway_driver_info";
-    out.family(
-        name,
-        Kind::Gauge,
-        "The event driver a worker runs on, with its flags.",
-    );
+    out.family(name, Kind::Gauge, "The event driver a worker runs on, with its flags.");
     for (index, cells) in workers.iter().enumerate() {
         if let Some(driver) = cells.driver.get() {
             let write = |l: &mut Labelled<'_>| {
@@ -372,60 +263,23 @@ fn processes(out: &mut Text) {
         process.cpu_seconds,
     );
     let resident = process.resident_bytes as f64;
-    one(
-        "process_resident_memory_bytes",
-        Kind::Gauge,
-        "Resident memory.",
-        resident,
-    );
+    one("process_resident_memory_bytes", Kind::Gauge, "Resident memory.", resident);
     let size = process.virtual_bytes as f64;
-    one(
-        "process_virtual_memory_bytes",
-        Kind::Gauge,
-        "Virtual memory.",
-        size,
-    );
-    one(
-        "process_open_fds",
-        Kind::Gauge,
-        "Open file descriptors.",
-        process.open_fds as f64,
-    );
+    one("process_virtual_memory_bytes", Kind::Gauge, "Virtual memory.", size);
+    one("process_open_fds", Kind::Gauge, "Open file descriptors.", process.open_fds as f64);
     if let Some(max) = process.max_fds {
-        one(
-            "process_max_fds",
-            Kind::Gauge,
-            "Most file descriptors allowed.",
-            max as f64,
-        );
+        one("process_max_fds", Kind::Gauge, "Most file descriptors allowed.", max as f64);
     }
-    one(
-        "process_threads",
-        Kind::Gauge,
-        "Threads.",
-        process.threads as f64,
-    );
+    one("process_threads", Kind::Gauge, "Threads.", process.threads as f64);
     let start = process.start_time;
-    one(
-        "process_start_time_seconds",
-        Kind::Gauge,
-        "Start, in seconds since 1970.",
-        start,
-    );
+    one("process_start_time_seconds", Kind::Gauge, "Start, in seconds since 1970.", start);
 }
 
 fn build(out: &mut Text) {
     out.family("proxy_build_info", Kind::Gauge, "The build of this proxy.");
     let write = |l: &mut Labelled<'_>| {
         l.label("version", env!("CARGO_PKG_VERSION"));
-        l.label(
-            "profile",
-            if cfg!(debug_assertions) {
-                "debug"
-            } else {
-                "release"
-            },
-        );
+        l.label("profile", if cfg!(debug_assertions) { "debug" } else { "release" });
         l.label("vendor", "ringway");
     };
     out.sample("proxy_build_info", write, 1);

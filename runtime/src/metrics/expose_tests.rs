@@ -20,10 +20,7 @@ fn at(last: u8, port: u16) -> SocketAddr {
 fn scene() -> Registry {
     let registry = Registry::new(1);
     let metrics = registry.worker(0);
-    metrics.driver(Driver {
-        name: "io_uring",
-        flags: String::from("SINGLE_ISSUER"),
-    });
+    metrics.driver(Driver { name: "io_uring", flags: String::from("SINGLE_ISSUER") });
     metrics.count(Counter::PoolHit);
     metrics.set(Gauge::Connections, 3);
     let endpoint = metrics.endpoint(&EndpointLabels {
@@ -111,10 +108,7 @@ fn names_and_labels_are_linkerds() {
         String::from("ringway_worker_connections{worker=\"0\"} 3"),
         String::from("ringway_metrics_series_folded_total 0"),
     ] {
-        assert!(
-            text.lines().any(|l| l == line),
-            "missing {line}\nin\n{text}"
-        );
+        assert!(text.lines().any(|l| l == line), "missing {line}\nin\n{text}");
     }
     let fine = format!(
         "ringway_response_duration_seconds_bucket{{{out},dst_namespace=\"default\",\
@@ -142,14 +136,8 @@ fn every_family_is_announced_once_and_every_sample_appears_once() {
             assert!(value.parse::<f64>().is_ok(), "{line}");
             assert!(seen.insert(series), "{series} twice");
             let name = series.split('{').next().unwrap();
-            let stem = ["_bucket", "_sum", "_count"]
-                .iter()
-                .find_map(|s| name.strip_suffix(s));
-            let family = if types[current] == "histogram" {
-                stem.unwrap()
-            } else {
-                name
-            };
+            let stem = ["_bucket", "_sum", "_count"].iter().find_map(|s| name.strip_suffix(s));
+            let family = if types[current] == "histogram" { stem.unwrap() } else { name };
             assert_eq!(family, current);
         }
     }
@@ -162,8 +150,5 @@ fn every_family_is_announced_once_and_every_sample_appears_once() {
 fn counters_and_gauges_are_listed_at_their_own_place() {
     let counters: BTreeSet<_> = COUNTERS.iter().map(|(c, ..)| *c as usize).collect();
     let gauges: BTreeSet<_> = GAUGES.iter().map(|(g, ..)| *g as usize).collect();
-    assert_eq!(
-        (counters.len(), gauges.len()),
-        (Counter::COUNT, Gauge::COUNT)
-    );
+    assert_eq!((counters.len(), gauges.len()), (Counter::COUNT, Gauge::COUNT));
 }

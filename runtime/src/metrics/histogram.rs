@@ -63,10 +63,7 @@ pub(super) struct FineCells {
 
 impl Default for FineCells {
     fn default() -> Self {
-        Self {
-            buckets: std::array::from_fn(|_| Cell::default()),
-            nanos: Cell::default(),
-        }
+        Self { buckets: std::array::from_fn(|_| Cell::default()), nanos: Cell::default() }
     }
 }
 
@@ -88,10 +85,7 @@ pub struct Histogram {
 
 impl Default for Histogram {
     fn default() -> Self {
-        Self {
-            buckets: [0; FINE_BUCKETS],
-            nanos: 0,
-        }
+        Self { buckets: [0; FINE_BUCKETS], nanos: 0 }
     }
 }
 
@@ -159,10 +153,7 @@ mod tests {
     #[test]
     fn linkerd_bounds_are_inclusive_and_truncated() {
         let bucket = |micros| latency_bucket(millis(Duration::from_micros(micros)));
-        assert_eq!(
-            [bucket(0), bucket(1999), bucket(2000), bucket(2999)],
-            [0, 0, 1, 1]
-        );
+        assert_eq!([bucket(0), bucket(1999), bucket(2000), bucket(2999)], [0, 0, 1, 1]);
         assert_eq!(bucket(50_000_999), LATENCY_BUCKETS - 2);
         assert_eq!(bucket(50_001_000), LATENCY_BUCKETS - 1);
     }
@@ -177,10 +168,7 @@ mod tests {
         assert_eq!(fine_bound(0), Some(50_000));
         assert_eq!(fine_bound(FINE_BUCKETS - 2), Some(65_536_000_000));
         assert_eq!(fine_bound(FINE_BUCKETS - 1), None);
-        assert_eq!(
-            [fine_bucket(0), fine_bucket(u64::MAX)],
-            [0, FINE_BUCKETS - 1]
-        );
+        assert_eq!([fine_bucket(0), fine_bucket(u64::MAX)], [0, FINE_BUCKETS - 1]);
     }
 
     #[test]

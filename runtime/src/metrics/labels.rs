@@ -20,10 +20,7 @@ pub(super) enum Scope {
     /// Answers of the proxy itself, and client connections.
     Listener { name: Arc<str>, address: SocketAddr },
     /// An endpoint of a service; `None` is `other`, where series beyond the limit end up.
-    Endpoint {
-        service: Option<ServiceLabels>,
-        target: Option<SocketAddr>,
-    },
+    Endpoint { service: Option<ServiceLabels>, target: Option<SocketAddr> },
 }
 
 /// One port of a service.
@@ -41,25 +38,13 @@ impl Labels {
             service: Arc::from(labels.service),
             port: labels.port,
         };
-        let scope = Scope::Endpoint {
-            service: Some(service),
-            target: Some(labels.target),
-        };
-        Self {
-            direction: labels.direction,
-            scope,
-        }
+        let scope = Scope::Endpoint { service: Some(service), target: Some(labels.target) };
+        Self { direction: labels.direction, scope }
     }
 
     pub(super) fn listener(labels: &ListenerLabels<'_>) -> Self {
-        let scope = Scope::Listener {
-            name: Arc::from(labels.listener),
-            address: labels.address,
-        };
-        Self {
-            direction: labels.direction,
-            scope,
-        }
+        let scope = Scope::Listener { name: Arc::from(labels.listener), address: labels.address };
+        Self { direction: labels.direction, scope }
     }
 
     /// The endpoint's address.
@@ -73,16 +58,12 @@ impl Labels {
     /// The same with `target_addr="other"`, and with the service as `other` too unless `named`.
     pub(super) fn folded(&self, named: bool) -> Self {
         let scope = match &self.scope {
-            Scope::Endpoint { service, .. } => Scope::Endpoint {
-                service: service.clone().filter(|_| named),
-                target: None,
-            },
+            Scope::Endpoint { service, .. } => {
+                Scope::Endpoint { service: service.clone().filter(|_| named), target: None }
+            }
             Scope::Listener { .. } => self.scope.clone(),
         };
-        Self {
-            direction: self.direction,
-            scope,
-        }
+        Self { direction: self.direction, scope }
     }
 
     /// Writes `direction`, `target_*`, `tls` and `dst_*` in Linkerd's order; `peer` only for
@@ -156,26 +137,15 @@ impl ResponseKey {
     /// The same by the class of its status.
     pub(super) fn folded(self) -> Self {
         let class = |status: u16| {
-            if status < 10 {
-                status
-            } else {
-                (status / 100).min(9)
-            }
+            if status < 10 { status } else { (status / 100).min(9) }
         };
-        Self {
-            status: self.status.map(class),
-            failure: self.failure,
-            error: "",
-        }
+        Self { status: self.status.map(class), failure: self.failure, error: "" }
     }
 
     /// Writes what `response_total` has beside the status.
     pub(super) fn write(self, out: &mut Labelled<'_>) {
         write_status(self.status, out);
-        out.label(
-            "classification",
-            if self.failure { "failure" } else { "success" },
-        );
+        out.label("classification", if self.failure { "failure" } else { "success" });
         out.label("grpc_status", "");
         out.label("error", self.error);
     }

@@ -51,11 +51,7 @@ pub(super) fn thread_cpu_seconds(thread: u32) -> Option<f64> {
 /// Field `number` (from 1, as in proc(5)) of a stat line; the name, field 2, may hold anything.
 fn field(stat: &str, number: usize) -> Option<f64> {
     let after_name = &stat[stat.rfind(')')? + 1..];
-    after_name
-        .split_ascii_whitespace()
-        .nth(number - 3)?
-        .parse()
-        .ok()
+    after_name.split_ascii_whitespace().nth(number - 3)?.parse().ok()
 }
 
 fn cpu_seconds(stat: &str) -> Option<f64> {
@@ -95,10 +91,7 @@ mod tests {
     fn this_process_has_threads_and_descriptors() {
         let process = read().unwrap_or_default();
         assert!(process.threads >= 1 && process.open_fds >= 3, "{process:?}");
-        assert!(
-            process.resident_bytes > 0 && process.start_time > 1e9,
-            "{process:?}"
-        );
+        assert!(process.resident_bytes > 0 && process.start_time > 1e9, "{process:?}");
         assert!(current_thread().and_then(thread_cpu_seconds).is_some());
     }
 }

@@ -48,11 +48,8 @@ impl Registry {
 
     fn with_limits(workers: usize, endpoints: usize, shared: usize) -> Self {
         let (fresh, to_take) = unbounded();
-        let groups = Groups {
-            endpoint_limit: endpoints,
-            shared_limit: shared,
-            ..Groups::default()
-        };
+        let groups =
+            Groups { endpoint_limit: endpoints, shared_limit: shared, ..Groups::default() };
         Self(Arc::new(Shared {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             fresh,
@@ -72,11 +69,7 @@ impl Registry {
     /// What every endpoint has seen, for the demo's table.
     pub(crate) fn totals(&self) -> Vec<EndpointTotals> {
         let groups = self.collect(Instant::now());
-        groups
-            .by_labels
-            .iter()
-            .filter_map(|(labels, group)| group.totals(labels))
-            .collect()
+        groups.by_labels.iter().filter_map(|(labels, group)| group.totals(labels)).collect()
     }
 
     /// The cells of all workers.
@@ -183,9 +176,7 @@ impl Groups {
     /// Drops the groups of endpoints that are gone for long.
     fn expire(&mut self, now: Instant) {
         let old = |group: &Group| {
-            group
-                .idle_since
-                .is_some_and(|since| now.saturating_duration_since(since) >= RETAIN)
+            group.idle_since.is_some_and(|since| now.saturating_duration_since(since) >= RETAIN)
         };
         for (labels, group) in self.by_labels.extract_if(.., |_, group| old(group)) {
             if let Some(key) = service_key(&labels) {
@@ -209,10 +200,7 @@ impl Groups {
         let mut by_service = self.gone.clone();
         for (labels, group) in &self.by_labels {
             if let Some(key) = service_key(labels) {
-                by_service
-                    .entry(key)
-                    .or_default()
-                    .add(&group.sums().durations);
+                by_service.entry(key).or_default().add(&group.sums().durations);
             }
         }
         by_service

@@ -11,24 +11,14 @@ use super::*;
 
 fn labels(service: &str, last: u8) -> EndpointLabels<'_> {
     let target = SocketAddr::from(([10, 0, 0, last], 80));
-    EndpointLabels {
-        direction: "outbound",
-        namespace: "default",
-        service,
-        port: 80,
-        target,
-    }
+    EndpointLabels { direction: "outbound", namespace: "default", service, port: 80, target }
 }
 
 fn outcome(status: u16) -> Outcome {
     let failure = status >= 500;
     Outcome {
         status: Some(status),
-        classification: if failure {
-            Classification::Failure
-        } else {
-            Classification::Success
-        },
+        classification: if failure { Classification::Failure } else { Classification::Success },
         error: None,
         latency: Some(Duration::from_millis(3)),
         total: Duration::from_millis(4),
@@ -37,9 +27,7 @@ fn outcome(status: u16) -> Outcome {
 
 fn success(registry: &Registry) -> Vec<(String, Option<SocketAddr>, u64)> {
     let totals = registry.totals().into_iter();
-    totals
-        .map(|t| (t.service.to_string(), t.target, t.success))
-        .collect()
+    totals.map(|t| (t.service.to_string(), t.target, t.success)).collect()
 }
 
 #[test]
@@ -64,11 +52,7 @@ fn two_workers_sum_exactly_while_somebody_scrapes() {
             .collect();
         let mut before = 0;
         while !workers.iter().all(thread::ScopedJoinHandle::is_finished) {
-            let now: u64 = registry
-                .totals()
-                .iter()
-                .map(|t| t.success + t.failure)
-                .sum();
+            let now: u64 = registry.totals().iter().map(|t| t.success + t.failure).sum();
             assert!(now >= before, "{before} then {now}");
             before = now;
         }
@@ -77,16 +61,10 @@ fn two_workers_sum_exactly_while_somebody_scrapes() {
     assert_eq!(groups.by_labels.len(), 1);
     let sums = groups.by_labels.values().next().unwrap().sums();
     assert_eq!((sums.requests, sums.read), (2 * EACH, 4 * EACH));
-    assert_eq!(
-        (sums.classified(false), sums.classified(true)),
-        (EACH * 3 / 2, EACH / 2)
-    );
+    assert_eq!((sums.classified(false), sums.classified(true)), (EACH * 3 / 2, EACH / 2));
     assert_eq!(sums.durations.count(), 2 * EACH);
     let latency = &sums.latency[&Some(200)];
-    assert_eq!(
-        (latency.buckets[2], latency.millis),
-        (EACH * 3 / 2, EACH * 9 / 2)
-    );
+    assert_eq!((latency.buckets[2], latency.millis), (EACH * 3 / 2, EACH * 9 / 2));
 }
 
 #[test]
@@ -94,10 +72,7 @@ fn endpoints_beyond_the_limit_share_a_series_and_lose_no_count() {
     let registry = Registry::with_limits(1, 2, 1);
     let metrics = registry.worker(0);
     let services = ["a", "a", "a", "b", "c"];
-    let kept: Vec<_> = (1..)
-        .zip(services)
-        .map(|(n, s)| metrics.endpoint(&labels(s, n)))
-        .collect();
+    let kept: Vec<_> = (1..).zip(services).map(|(n, s)| metrics.endpoint(&labels(s, n))).collect();
     for series in &kept {
         metrics.response(series, &outcome(200));
     }
@@ -107,12 +82,7 @@ fn endpoints_beyond_the_limit_share_a_series_and_lose_no_count() {
     let at = |n| Some(labels("a", n).target);
     let mut seen = success(&registry);
     seen.sort();
-    let wanted = [
-        ("a", None, 1),
-        ("a", at(1), 2),
-        ("a", at(2), 1),
-        ("other", None, 2),
-    ];
+    let wanted = [("a", None, 1), ("a", at(1), 2), ("a", at(2), 1), ("other", None, 2)];
     assert_eq!(seen, wanted.map(|(s, t, n)| (String::from(s), t, n)));
     assert_eq!(registry.collect(Instant::now()).folded, 3);
 }
@@ -124,11 +94,7 @@ fn an_endpoint_that_is_gone_stays_for_a_while_and_comes_back_without_going_backw
     let start = Instant::now();
     let count = |after: u64| -> Vec<u64> {
         let groups = registry.collect(start + Duration::from_secs(after));
-        groups
-            .by_labels
-            .values()
-            .map(|group| group.sums().classified(false))
-            .collect()
+        groups.by_labels.values().map(|group| group.sums().classified(false)).collect()
     };
     let series = metrics.endpoint(&labels("web", 1));
     metrics.response(&series, &outcome(200));
@@ -148,10 +114,7 @@ fn an_endpoint_that_is_gone_stays_for_a_while_and_comes_back_without_going_backw
     // Its place is free again.
     let next = metrics.endpoint(&labels("web", 2));
     metrics.response(&next, &outcome(200));
-    assert_eq!(
-        success(&registry),
-        [(String::from("web"), Some(labels("web", 2).target), 1)]
-    );
+    assert_eq!(success(&registry), [(String::from("web"), Some(labels("web", 2).target), 1)]);
 }
 
 #[test]
@@ -173,11 +136,7 @@ fn a_services_histogram_keeps_what_its_gone_endpoints_saw() {
     assert_eq!(registry.totals().len(), 1);
     drop(second);
     assert_eq!(count(701), [2]);
-    assert_eq!(
-        count(1400),
-        [0; 0],
-        "a service without endpoints goes with the last"
-    );
+    assert_eq!(count(1400), [0; 0], "a service without endpoints goes with the last");
 }
 
 #[test]
@@ -202,11 +161,7 @@ fn cells_do_not_pile_up_when_nobody_scrapes() {
         let series = metrics.endpoint(&labels("web", (n % 200) as u8));
         metrics.response(&series, &outcome(200));
     }
-    assert!(
-        registry.0.to_take.len() < 2 * BACKLOG,
-        "{}",
-        registry.0.to_take.len()
-    );
+    assert!(registry.0.to_take.len() < 2 * BACKLOG, "{}", registry.0.to_take.len());
     let all: u64 = success(&registry).iter().map(|(.., n)| n).sum();
     assert_eq!(all, 100_000);
 }

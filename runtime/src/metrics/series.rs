@@ -151,10 +151,7 @@ impl Drop for Writer {
 
 impl Series {
     pub(super) fn new(cells: Arc<SeriesCells>) -> Self {
-        Self(Rc::new(Writer {
-            cells,
-            known: RefCell::default(),
-        }))
+        Self(Rc::new(Writer { cells, known: RefCell::default() }))
     }
 
     /// The address of the endpoint; `None` for a listener's series.
@@ -201,9 +198,7 @@ impl Series {
         key: ResponseKey,
     ) -> usize {
         let node = Arc::new(OutcomeCells::new(key));
-        let end = known
-            .last()
-            .map_or(&self.0.cells.outcomes, |(_, last)| &last.next);
+        let end = known.last().map_or(&self.0.cells.outcomes, |(_, last)| &last.next);
         // The single writer is the only one to append, so the end is always vacant.
         let _ = end.set(Arc::clone(&node));
         known.push((tag, node));
@@ -215,9 +210,7 @@ impl Series {
         let state = &self.0.cells.state;
         state.weight.set(u64::from(weight));
         state.outstanding.set(u64::from(outstanding));
-        let nanos = latency.map_or(0, |l| {
-            u64::try_from(l.as_nanos()).unwrap_or(u64::MAX).max(1)
-        });
+        let nanos = latency.map_or(0, |l| u64::try_from(l.as_nanos()).unwrap_or(u64::MAX).max(1));
         state.latency.set(nanos);
         state.known.set(1);
     }

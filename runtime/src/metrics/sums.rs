@@ -56,11 +56,7 @@ impl Sums {
 
     /// Responses counted for (or against) the success rate.
     pub(super) fn classified(&self, failure: bool) -> u64 {
-        self.responses
-            .iter()
-            .filter(|(key, _)| key.failure == failure)
-            .map(|(_, n)| n)
-            .sum()
+        self.responses.iter().filter(|(key, _)| key.failure == failure).map(|(_, n)| n).sum()
     }
 }
 

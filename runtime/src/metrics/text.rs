@@ -36,10 +36,7 @@ impl Text {
         value: impl Display,
     ) {
         self.0.push_str(name);
-        let mut labelled = Labelled {
-            out: &mut self.0,
-            open: false,
-        };
+        let mut labelled = Labelled { out: &mut self.0, open: false };
         labels(&mut labelled);
         if labelled.open {
             self.0.push('}');
@@ -58,22 +55,16 @@ impl Text {
     ) {
         // The labels are the same on every line: rendered once.
         let mut common = String::new();
-        labels(&mut Labelled {
-            out: &mut common,
-            open: false,
-        });
+        labels(&mut Labelled { out: &mut common, open: false });
         let comma = if common.is_empty() { "{" } else { "," };
         let mut count: u64 = 0;
         for (bound, n) in buckets {
             count += n;
             match bound {
-                Some(bound) => self.push(format_args!(
-                    "{name}_bucket{common}{comma}le=\"{bound}\"}} {count}\n"
-                )),
+                Some(bound) => self
+                    .push(format_args!("{name}_bucket{common}{comma}le=\"{bound}\"}} {count}\n")),
                 None => {
-                    self.push(format_args!(
-                        "{name}_bucket{common}{comma}le=\"+Inf\"}} {count}\n"
-                    ));
+                    self.push(format_args!("{name}_bucket{common}{comma}le=\"+Inf\"}} {count}\n"));
                 }
             }
         }

@@ -103,12 +103,7 @@ impl WorkerMetrics {
         if let Some(thread) = super::process::current_thread() {
             let _ = cells.thread.set(thread);
         }
-        Self {
-            cells,
-            registry,
-            fresh,
-            here: PhantomData,
-        }
+        Self { cells, registry, fresh, here: PhantomData }
     }
 
     /// Counts one.

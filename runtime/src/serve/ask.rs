@@ -174,7 +174,8 @@ impl Request for Ask {
     fn head<R>(&self, read: impl FnOnce(&RequestHead<'_>) -> R) -> Option<R> {
         let mut table = FieldTable::new();
         // It was within the limits when it was parsed first.
-        let limits = Limits { head_bytes: usize::MAX, target_bytes: usize::MAX, ..Limits::default() };
+        let limits =
+            Limits { head_bytes: usize::MAX, target_bytes: usize::MAX, ..Limits::default() };
         match head::request(self.incoming.head(), &mut table, &limits) {
             Ok(Parsed::Complete((head, _))) => Some(read(&head)),
             _ => None,

@@ -105,7 +105,12 @@ impl Connection {
     }
 
     /// Serves one request; whether another one may follow.
-    async fn one(&mut self, worker: &Rc<Worker>, entrance: &Rc<Entrance>, peer: SocketAddr) -> bool {
+    async fn one(
+        &mut self,
+        worker: &Rc<Worker>,
+        entrance: &Rc<Entrance>,
+        peer: SocketAddr,
+    ) -> bool {
         let settings = worker.settings();
         self.ask.under(&self.pace, settings.timeouts.body_idle);
         self.reply.under(&self.pace, settings.timeouts.body_idle);
@@ -136,9 +141,8 @@ impl Connection {
 
     /// Sends an answer of the proxy's own; false when there is nobody to tell.
     async fn say(&mut self, answer: Answer, exchange: Option<&Exchange>) -> bool {
-        let left = |f: Fault| {
-            f.blame == Blame::Client && matches!(f.cause, Cause::Closed | Cause::Reset)
-        };
+        let left =
+            |f: Fault| f.blame == Blame::Client && matches!(f.cause, Cause::Closed | Cause::Reset);
         if answer.fault.is_some_and(left) {
             self.reply.give_up();
             return false;

@@ -180,8 +180,10 @@ impl Response for Reply {
     }
 
     fn discard(&mut self) {
-        self.outgoing.discard();
-        self.answered = false;
+        if !self.has_begun() {
+            self.outgoing.discard();
+            self.answered = false;
+        }
     }
 
     fn outgoing(&mut self) -> &mut Outgoing {

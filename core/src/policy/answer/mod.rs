@@ -80,7 +80,10 @@ const fn closes(fault: Fault) -> bool {
         Blame::Client => true,
         Blame::Upstream => false,
         Blame::Us => {
-            matches!(fault.cause, Cause::Draining | Cause::Panic | Cause::ConnectRefused | Cause::Loop)
+            matches!(
+                fault.cause,
+                Cause::Draining | Cause::Panic | Cause::ConnectRefused | Cause::Loop
+            )
         }
     }
 }

@@ -68,11 +68,8 @@ impl Picker {
         let equal = kept.windows(2).all(|pair| pair[0] == pair[1]);
         let cost = match balancer {
             Balancer::RoundRobin => {
-                let turns = if equal {
-                    Turns::equal(kept.len(), rng)
-                } else {
-                    Turns::weighted(&kept, rng)
-                };
+                let turns =
+                    if equal { Turns::equal(kept.len(), rng) } else { Turns::weighted(&kept, rng) };
                 return Self { eligible, method: Method::Turns(turns) };
             }
             Balancer::LeastRequest => Cost::Outstanding,
@@ -114,7 +111,7 @@ impl Picker {
                     (true, true) => first_open(a, count, &barred),
                     (false, false) => {
                         let of = |at| cost.of(load(place(at)), draw.scale(at), params, now);
-                        if a != b && of(b) < of(a) { b } else { a }
+                        if a != b && of(b) < of(a) * draw.margin() { b } else { a }
                     }
                 }
             }
@@ -136,6 +133,15 @@ impl Draw {
                 (a as usize, b as usize)
             }
             Self::Weighted { alias, .. } => (alias.draw(rng), alias.draw(rng)),
+        }
+    }
+
+    /// How much cheaper the second candidate has to be. With weights clearly cheaper: otherwise
+    /// the noise between endpoints that are alike would decide, and level their shares.
+    const fn margin(&self) -> f64 {
+        match self {
+            Self::Equal => 1.0,
+            Self::Weighted { .. } => 0.8,
         }
     }
 

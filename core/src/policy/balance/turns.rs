@@ -35,8 +35,7 @@ impl Turns {
         match self {
             Self::Equal { next, count } => {
                 let from = *next;
-                let turn =
-                    (0..*count).map(|step| (from + step) % *count).find(|&at| !barred(at));
+                let turn = (0..*count).map(|step| (from + step) % *count).find(|&at| !barred(at));
                 let turn = turn.unwrap_or(from);
                 *next = (turn + 1) % (*count).max(1);
                 turn

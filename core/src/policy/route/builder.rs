@@ -2,10 +2,10 @@
 
 use std::fmt;
 
+use super::RouteTable;
 use super::host::{HostMatch, Hosts};
 use super::matches::{self, Candidate, Match, PathMatch, Value, ValueMatch};
 use super::path::{Path, Paths};
-use super::RouteTable;
 use crate::snapshot::Rule;
 
 /// Collects rules, the oldest first.

@@ -112,7 +112,9 @@ impl<T: Default> Hosts<T> {
         };
         let map = if *wildcard { &mut self.wildcard } else { &mut self.exact };
         let ports = map.entry(name.as_bytes().into()).or_default();
-        let Some(port) = *port else { return ports.all.get_or_insert_default() };
+        let Some(port) = *port else {
+            return ports.all.get_or_insert_default();
+        };
         let at = ports.named.iter().position(|(named, _)| *named == port).unwrap_or_else(|| {
             ports.named.push((port, T::default()));
             ports.named.len() - 1

@@ -60,13 +60,7 @@ impl Decoder {
     /// upstream for a response's.
     #[must_use]
     pub const fn new(blame: Blame) -> Self {
-        Self {
-            left: 0,
-            spare: SPARE_BYTES,
-            state: State::Start,
-            blame,
-            trailers: Trailers::new(),
-        }
+        Self { left: 0, spare: SPARE_BYTES, state: State::Start, blame, trailers: Trailers::new() }
     }
 
     /// Whether the end of the message was seen.
@@ -99,10 +93,8 @@ impl Decoder {
                     return Ok((Event::Data { start: at, len }, at + len));
                 }
                 State::Trailers => {
-                    let (used, done) = self
-                        .trailers
-                        .take(&input[at..], trailers)
-                        .ok_or_else(|| self.fault())?;
+                    let (used, done) =
+                        self.trailers.take(&input[at..], trailers).ok_or_else(|| self.fault())?;
                     at += used;
                     if done {
                         self.state = State::Done;
@@ -116,14 +108,7 @@ impl Decoder {
                 }
             }
         }
-        Ok((
-            if self.is_done() {
-                Event::End
-            } else {
-                Event::NeedMore
-            },
-            at,
-        ))
+        Ok((if self.is_done() { Event::End } else { Event::NeedMore }, at))
     }
 
     /// One byte of a chunk's header or terminator; `None` if it cannot stand here.
@@ -185,11 +170,7 @@ impl Decoder {
             Blame::Client => Stage::Body,
             Blame::Upstream | Blame::Us => Stage::Relay,
         };
-        Fault {
-            stage,
-            blame: self.blame,
-            cause: Cause::BadChunk,
-        }
+        Fault { stage, blame: self.blame, cause: Cause::BadChunk }
     }
 }
 

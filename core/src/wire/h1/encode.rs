@@ -121,10 +121,7 @@ pub fn decimal(mut n: u64, out: &mut Vec<u8>) {
 
 /// An upper bound of what copying `fields` takes.
 fn room(fields: &[Field<'_>]) -> usize {
-    fields
-        .iter()
-        .map(|f| f.name.len() + f.value.len() + 4)
-        .sum()
+    fields.iter().map(|f| f.name.len() + f.value.len() + 4).sum()
 }
 
 #[inline]
@@ -225,10 +222,7 @@ fn forwarded(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>
 /// Begins a line with the values that came, ready for one more.
 fn list(start: &[u8], tag: Tag, fields: &[Field<'_>], out: &mut Vec<u8>) {
     out.extend_from_slice(start);
-    for field in fields
-        .iter()
-        .filter(|f| f.tag == tag && !f.value.is_empty())
-    {
+    for field in fields.iter().filter(|f| f.tag == tag && !f.value.is_empty()) {
         out.extend_from_slice(field.value);
         out.extend_from_slice(b", ");
     }

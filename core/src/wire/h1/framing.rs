@@ -46,10 +46,7 @@ enum Coding {
 impl<'b> Gathered<'b> {
     /// Nothing yet; of a response or of a request.
     pub(super) fn new(response: bool) -> Self {
-        Self {
-            response,
-            ..Self::default()
-        }
+        Self { response, ..Self::default() }
     }
 
     /// Takes note of one line; may change its tag.
@@ -190,10 +187,7 @@ impl<'b> Gathered<'b> {
     /// The connection after this message (RFC 9112 9.3).
     pub(super) fn connection(&self, version: Version) -> Connection {
         let persistent = !self.close && (version == Version::Http11 || self.keep_alive);
-        Connection {
-            persistent,
-            upgrade: self.upgrade_option,
-        }
+        Connection { persistent, upgrade: self.upgrade_option }
     }
 
     /// The protocol to upgrade to (RFC 9110 7.8), if this hop can tunnel it.
@@ -235,9 +229,7 @@ impl Coding {
 /// HTTP/2 over cleartext would leave this parser behind: never forwarded.
 fn is_http(protocol: &[u8]) -> bool {
     let starts = |prefix: &[u8]| {
-        protocol
-            .get(..prefix.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(prefix))
+        protocol.get(..prefix.len()).is_some_and(|head| head.eq_ignore_ascii_case(prefix))
     };
     starts(b"h2") || starts(b"http/")
 }
@@ -261,9 +253,7 @@ pub fn content_length(value: &[u8]) -> Result<u64, Cause> {
         if digit > 9 {
             return Err(Cause::BadLength);
         }
-        let length = length
-            .checked_mul(10)
-            .and_then(|n| n.checked_add(digit.into()));
+        let length = length.checked_mul(10).and_then(|n| n.checked_add(digit.into()));
         length.ok_or(Cause::BadLength)
     })
 }
@@ -277,22 +267,9 @@ mod tests {
         assert_eq!(content_length(b"010"), Ok(10));
         assert_eq!(content_length(b"18446744073709551615"), Ok(u64::MAX));
         assert_eq!(content_length(&[b'0'; 40]), Ok(0));
-        for bad in [
-            &b""[..],
-            b"18446744073709551616",
-            b"-1",
-            b"+1",
-            b"1 ",
-            b"5, 5",
-            b"0x5",
-            b"1_0",
-        ] {
-            assert_eq!(
-                content_length(bad),
-                Err(Cause::BadLength),
-                "{}",
-                bad.escape_ascii()
-            );
+        for bad in [&b""[..], b"18446744073709551616", b"-1", b"+1", b"1 ", b"5, 5", b"0x5", b"1_0"]
+        {
+            assert_eq!(content_length(bad), Err(Cause::BadLength), "{}", bad.escape_ascii());
         }
     }
 }

@@ -3,19 +3,17 @@
 
 use std::mem::MaybeUninit;
 
+use arrayvec::ArrayVec;
 use httparse::{Error, Header, Request, Response, Status};
 
 use super::framing::Gathered;
 use super::{names, target};
 use crate::message::{
-    Cause, Fault, Field, Framing, Method, RequestHead, ResponseHead, Stage, Tag, Upgrade, Version,
+    Cause, Fault, Field, Framing, Method, RequestHead, ResponseHead, Stage, Upgrade, Version,
 };
 
 /// The most fields a head may have, whatever the limits say.
 pub const MAX_FIELDS: usize = 100;
-
-/// Heads of real traffic fit; larger ones pay for one allocation.
-const INLINE_FIELDS: usize = 32;
 
 /// What a head may cost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,11 +29,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self {
-            head_bytes: 65_536,
-            target_bytes: 16_384,
-            fields: MAX_FIELDS,
-        }
+        Self { head_bytes: 65_536, target_bytes: 16_384, fields: MAX_FIELDS }
     }
 }
 
@@ -48,47 +42,19 @@ pub enum Parsed<T> {
     Partial,
 }
 
-/// The caller's stack space for the fields of one head.
-#[derive(Debug)]
-pub struct FieldTable<'b> {
-    inline: [Field<'b>; INLINE_FIELDS],
-    spill: Vec<Field<'b>>,
-}
-
-impl Default for FieldTable<'_> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+/// The caller's stack space for the fields of one head. Only as much of it is ever touched as the
+/// head has fields.
+#[derive(Debug, Default)]
+pub struct FieldTable<'b>(ArrayVec<Field<'b>, MAX_FIELDS>);
 
 impl<'b> FieldTable<'b> {
     /// An empty table.
     #[inline]
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            inline: [EMPTY; INLINE_FIELDS],
-            spill: Vec::new(),
-        }
-    }
-
-    #[inline]
-    fn take(&mut self, count: usize) -> &mut [Field<'b>] {
-        if count <= INLINE_FIELDS {
-            return &mut self.inline[..count];
-        }
-        self.spill.clear();
-        self.spill.resize(count, EMPTY);
-        &mut self.spill
+        Self(ArrayVec::new_const())
     }
 }
-
-const EMPTY: Field<'static> = Field {
-    name: b"",
-    value: b"",
-    line: b"",
-    tag: Tag::Other,
-};
 
 /// httparse fills only as many slots as the head has fields; the rest stays uninitialised.
 type Slots<'b> = [MaybeUninit<Header<'b>>; MAX_FIELDS];
@@ -164,8 +130,7 @@ fn finish_request<'t, 'b: 't>(
     }
     let method = Method::of(line.method);
     let target = target::parse(method, line.target)?;
-    let fields = table.take(headers.len());
-    let seen = fill(head, line_end, headers, fields, false)?;
+    let (seen, fields) = fill(head, line_end, headers, table, false)?;
     let version = line.version;
     // RFC 9112 3.2: a Host is required of HTTP/1.1, whatever the form of the target.
     if seen.host.is_none() && version == Version::Http11 {
@@ -174,11 +139,8 @@ fn finish_request<'t, 'b: 't>(
     let framing = seen.request_framing(version)?;
     let body = !matches!(framing, Framing::None | Framing::Length(0));
     let expect_continue = seen.expectation(version, body)?;
-    let upgrade = if body || method == Method::Connect {
-        Upgrade::None
-    } else {
-        seen.upgrade(version)
-    };
+    let upgrade =
+        if body || method == Method::Connect { Upgrade::None } else { seen.upgrade(version) };
     Ok(RequestHead {
         method,
         method_token: line.method,
@@ -244,25 +206,12 @@ fn finish_response<'t, 'b: 't>(
 ) -> Result<ResponseHead<'t>, Cause> {
     let line_end = line_end(head).ok_or(Cause::BadStartLine)?;
     let (status, reason) = status_and_reason(&head[..line_end])?;
-    let fields = table.take(headers.len());
-    let seen = fill(head, line_end, headers, fields, true)?;
+    let (seen, fields) = fill(head, line_end, headers, table, true)?;
     let framing = seen.response_framing(version, status, method)?;
     let mut connection = seen.connection(version);
     connection.persistent &= framing != Framing::Close && status != 101;
-    let upgrade = if status == 101 {
-        seen.upgrade(version)
-    } else {
-        Upgrade::None
-    };
-    Ok(ResponseHead {
-        status,
-        reason,
-        version,
-        fields,
-        framing,
-        connection,
-        upgrade,
-    })
+    let upgrade = if status == 101 { seen.upgrade(version) } else { Upgrade::None };
+    Ok(ResponseHead { status, reason, version, fields, framing, connection, upgrade })
 }
 
 /// Takes `HTTP/1.1 200[ reason]` apart.
@@ -283,19 +232,21 @@ fn status_and_reason(line: &[u8]) -> Result<(u16, &[u8]), Cause> {
 /// Walks the lines that httparse found: insists on CRLF, tags each field and gathers what they
 /// say. `head` ends with the empty line; `at` is the end of the start line.
 #[inline]
-fn fill<'b>(
+fn fill<'t, 'b>(
     head: &'b [u8],
     mut at: usize,
     headers: &[Header<'b>],
-    fields: &mut [Field<'b>],
+    table: &'t mut FieldTable<'b>,
     response: bool,
-) -> Result<Gathered<'b>, Cause> {
+) -> Result<(Gathered<'b>, &'t [Field<'b>]), Cause> {
     if !crlf_at(head, at) {
         return Err(Cause::BadStartLine);
     }
     at += 2;
     let mut seen = Gathered::new(response);
-    for (header, field) in headers.iter().zip(fields.iter_mut()) {
+    let fields = &mut table.0;
+    fields.clear();
+    for header in headers {
         let (start, colon) = (at, at + header.name.len());
         let value = skip_blanks(head, colon + 1);
         let value_end = value + header.value.len();
@@ -306,19 +257,20 @@ fn fill<'b>(
         let tidy = at == value_end && (value == colon + 1 || head[colon + 1..value] == *b" ");
         at += 2;
         let name = header.name.as_bytes();
-        *field = Field {
+        let mut field = Field {
             name,
             value: header.value,
             line: if tidy { &head[start..at] } else { b"" },
             tag: names::tag(name),
         };
-        seen.field(field)?;
+        seen.field(&mut field)?;
+        fields.try_push(field).map_err(|_| Cause::TooManyFields)?;
     }
     if !crlf_at(head, at) || at + 2 != head.len() {
         return Err(Cause::BadField);
     }
     seen.drop_nominated(fields);
-    Ok(seen)
+    Ok((seen, fields))
 }
 
 #[inline]
@@ -340,11 +292,7 @@ fn line_end(head: &[u8]) -> Option<usize> {
 }
 
 const fn version_of(minor: Option<u8>) -> Version {
-    if matches!(minor, Some(0)) {
-        Version::Http10
-    } else {
-        Version::Http11
-    }
+    if matches!(minor, Some(0)) { Version::Http10 } else { Version::Http11 }
 }
 
 /// One CRLF before a request is tolerated: 0 or 2 bytes; `None` until it is known.
@@ -370,10 +318,7 @@ fn room_for_target(head: &[u8], limits: &Limits) -> Result<(), Cause> {
     let Some(rest) = head.get(limits.target_bytes..) else {
         return Ok(());
     };
-    let line = head
-        .iter()
-        .position(|&b| b == b'\n')
-        .map_or(head, |lf| &head[..lf]);
+    let line = head.iter().position(|&b| b == b'\n').map_or(head, |lf| &head[..lf]);
     let mut words = line.split(|&b| b == b' ');
     let target = words.nth(1).unwrap_or_default();
     if rest.is_empty() || target.len() <= limits.target_bytes {
@@ -397,11 +342,7 @@ fn later_minor_request<'t, 'b: 't>(
     if !later_minor(rest)? {
         return Ok(Parsed::Partial);
     }
-    let line = StartLine {
-        method,
-        target,
-        version: Version::Http11,
-    };
+    let line = StartLine { method, target, version: Version::Http11 };
     let end = method.len() + target.len() + b"  HTTP/1.1".len();
     let mut slots = [httparse::EMPTY_HEADER; MAX_FIELDS];
     match field_section(head, end, &mut slots[..limits.fields.min(MAX_FIELDS)])? {

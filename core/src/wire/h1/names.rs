@@ -50,11 +50,7 @@ pub fn tag(name: &[u8]) -> Tag {
 
 fn is_alias(name: &[u8], known: &[u8]) -> bool {
     let dash = |b: u8| {
-        if b == b'_' {
-            b'-'
-        } else {
-            b.to_ascii_lowercase()
-        }
+        if b == b'_' { b'-' } else { b.to_ascii_lowercase() }
     };
     name.iter().zip(known).all(|(&a, &b)| dash(a) == b)
 }
@@ -108,10 +104,7 @@ pub fn trim(mut value: &[u8]) -> &[u8] {
 
 /// The members of a comma-separated list; empty ones are skipped (RFC 9110 5.6.1.2).
 pub fn members(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    value
-        .split(|&b| b == b',')
-        .map(trim)
-        .filter(|member| !member.is_empty())
+    value.split(|&b| b == b',').map(trim).filter(|member| !member.is_empty())
 }
 
 #[cfg(test)]

@@ -23,20 +23,11 @@ pub fn parse(method: Method, target: &[u8]) -> Result<Target<'_>, Cause> {
     }
     match (method, target) {
         (Method::Connect, _) => match port(target)? {
-            Some(1..) => Ok(Target {
-                path: target,
-                authority: Some(target),
-            }),
+            Some(1..) => Ok(Target { path: target, authority: Some(target) }),
             _ => Err(Cause::BadTarget),
         },
-        (_, [b'/', ..]) => Ok(Target {
-            path: target,
-            authority: None,
-        }),
-        (Method::Options, b"*") => Ok(Target {
-            path: target,
-            authority: None,
-        }),
+        (_, [b'/', ..]) => Ok(Target { path: target, authority: None }),
+        (Method::Options, b"*") => Ok(Target { path: target, authority: None }),
         _ => absolute(method, target),
     }
 }
@@ -50,10 +41,7 @@ fn absolute(method: Method, target: &[u8]) -> Result<Target<'_>, Cause> {
             head.eq_ignore_ascii_case(scheme).then_some(rest)
         })
         .ok_or(Cause::BadTarget)?;
-    let end = rest
-        .iter()
-        .position(|&b| matches!(b, b'/' | b'?'))
-        .unwrap_or(rest.len());
+    let end = rest.iter().position(|&b| matches!(b, b'/' | b'?')).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     port(authority)?;
     let path: &[u8] = match path {
@@ -64,16 +52,11 @@ fn absolute(method: Method, target: &[u8]) -> Result<Target<'_>, Cause> {
         [b'?', ..] => return Err(Cause::BadTarget),
         _ => path,
     };
-    Ok(Target {
-        path,
-        authority: Some(authority),
-    })
+    Ok(Target { path, authority: Some(authority) })
 }
 
 fn port(authority: &[u8]) -> Result<Option<u16>, Cause> {
-    split_host(authority)
-        .map(|(_, port)| port)
-        .ok_or(Cause::BadTarget)
+    split_host(authority).map(|(_, port)| port).ok_or(Cause::BadTarget)
 }
 
 /// Splits `host[:port]`; `None` when it is not a host with an optional port. Hosts are letters,
@@ -88,10 +71,7 @@ pub fn split_host(authority: &[u8]) -> Option<(&[u8], Option<u16>)> {
         address.parse::<std::net::Ipv6Addr>().ok()?;
         close + 1
     } else {
-        authority
-            .iter()
-            .position(|&b| !HOST[b as usize])
-            .unwrap_or(authority.len())
+        authority.iter().position(|&b| !HOST[b as usize]).unwrap_or(authority.len())
     };
     let (host, rest) = authority.split_at(end);
     if host.is_empty() {
@@ -110,11 +90,7 @@ fn decimal_port(digits: &[u8]) -> Option<u16> {
     }
     digits.iter().try_fold(0_u16, |port, &b| {
         let digit = b.wrapping_sub(b'0');
-        if digit > 9 {
-            None
-        } else {
-            port.checked_mul(10)?.checked_add(digit.into())
-        }
+        if digit > 9 { None } else { port.checked_mul(10)?.checked_add(digit.into()) }
     })
 }
 
@@ -148,10 +124,7 @@ mod tests {
     fn hosts() {
         assert_eq!(split_host(b"a.test:80"), Some((&b"a.test"[..], Some(80))));
         assert_eq!(split_host(b"a.test:"), Some((&b"a.test"[..], None)));
-        assert_eq!(
-            split_host(b"[::1]:65535"),
-            Some((&b"[::1]"[..], Some(65535)))
-        );
+        assert_eq!(split_host(b"[::1]:65535"), Some((&b"[::1]"[..], Some(65535))));
         for bad in [
             &b""[..],
             b":80",
@@ -173,31 +146,10 @@ mod tests {
     #[test]
     fn forms() {
         let get = |t| parse(Method::Get, t);
-        assert_eq!(
-            get(b"/a?b"),
-            Ok(Target {
-                path: b"/a?b",
-                authority: None
-            })
-        );
-        assert_eq!(
-            get(b"HTTP://a:1"),
-            Ok(Target {
-                path: b"/",
-                authority: Some(b"a:1")
-            })
-        );
-        assert_eq!(
-            get(b"https://a/x"),
-            Ok(Target {
-                path: b"/x",
-                authority: Some(b"a")
-            })
-        );
-        assert_eq!(
-            parse(Method::Options, b"http://a").map(|t| t.path),
-            Ok(&b"*"[..])
-        );
+        assert_eq!(get(b"/a?b"), Ok(Target { path: b"/a?b", authority: None }));
+        assert_eq!(get(b"HTTP://a:1"), Ok(Target { path: b"/", authority: Some(b"a:1") }));
+        assert_eq!(get(b"https://a/x"), Ok(Target { path: b"/x", authority: Some(b"a") }));
+        assert_eq!(parse(Method::Options, b"http://a").map(|t| t.path), Ok(&b"*"[..]));
         assert_eq!(parse(Method::Options, b"*").map(|t| t.path), Ok(&b"*"[..]));
         for bad in [
             &b"*"[..],

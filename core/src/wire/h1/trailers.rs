@@ -17,10 +17,7 @@ pub(super) struct Trailers {
 
 impl Trailers {
     pub(super) const fn new() -> Self {
-        Self {
-            total: 0,
-            torn: Vec::new(),
-        }
+        Self { total: 0, torn: Vec::new() }
     }
 
     /// Takes at most one line from `input`: the bytes used, and whether it was the empty line at
@@ -55,10 +52,9 @@ impl Trailers {
 fn may_begin(torn: &[u8]) -> bool {
     match torn {
         [b'\r'] => true,
-        _ => torn
-            .split(|&b| b == b':')
-            .next()
-            .is_some_and(|name| name.iter().all(|&b| is_tchar(b))),
+        _ => {
+            torn.split(|&b| b == b':').next().is_some_and(|name| name.iter().all(|&b| is_tchar(b)))
+        }
     }
 }
 
@@ -113,7 +109,5 @@ fn is_forbidden(name: &[u8]) -> bool {
         b"x-http-method-override",
     ];
     NAMES.iter().any(|known| name.eq_ignore_ascii_case(known))
-        || name
-            .get(..4)
-            .is_some_and(|head| head.eq_ignore_ascii_case(b"l5d-"))
+        || name.get(..4).is_some_and(|head| head.eq_ignore_ascii_case(b"l5d-"))
 }

@@ -1,0 +1,164 @@
+//! The end of the process and the shortage of descriptors.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
+
+use std::time::Duration;
+
+use ringway_tests::admin;
+use ringway_tests::client::Client;
+use ringway_tests::load::{Load, Plan};
+use ringway_tests::matrix;
+use ringway_tests::matrix::Cell;
+use ringway_tests::origin::Origin;
+use ringway_tests::process;
+use ringway_tests::proxy::Proxy;
+use ringway_tests::reply::{Act, Gate, reply};
+use ringway_tests::settings::Settings;
+use ringway_tests::strict::End;
+use ringway_tests::sys;
+use ringway_tests::wait;
+
+matrix!(
+    terminates_under_load_without_a_failed_request,
+    drains,
+    second_signal_ends_at_once,
+    grace_period_is_the_limit,
+    runs_out_of_descriptors_and_recovers,
+    address_in_use_is_said,
+    idle_connections_are_cheap,
+);
+
+fn terminates_under_load_without_a_failed_request(cell: Cell) {
+    let origin = Origin::echo("o");
+    let mut proxy = Proxy::start(cell, Settings::front(&[origin.address]).workers(2));
+    let load = Load::start(proxy.web(), &Plan { connections: 8, body: 500, ..Plan::default() });
+    load.await_answers(200);
+    proxy.signal(libc::SIGTERM);
+    let status = proxy.exits_within(Duration::from_secs(10));
+    assert_eq!(status.and_then(|s| s.code()), Some(0), "{status:?}\n{}", proxy.output());
+    let outcome = load.stop();
+    outcome.assert_flawless();
+    assert!(outcome.closes >= 8, "each connection was told: {}", outcome.closes);
+    origin.assert_clean();
+}
+
+fn drains(cell: Cell) {
+    let gate = Gate::default();
+    let held = gate.clone();
+    let origin = Origin::acting("o", move |r| {
+        let mut acts = vec![Act::Send(reply(200, &[], b"late"))];
+        if r.target == "/held" {
+            acts.insert(0, Act::Await(held.clone()));
+        }
+        acts
+    });
+    let mut proxy = Proxy::start(cell, Settings::front(&[origin.address]));
+    let mut busy = Client::connect(proxy.web());
+    busy.send("GET /held HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    wait::until(Duration::from_secs(2), "the request is upstream", || {
+        !origin.complete("/held").is_empty()
+    });
+    proxy.signal(libc::SIGTERM);
+    wait::until(Duration::from_secs(3), "/ready says no", || {
+        admin::get(proxy.settings.admin, "/ready").is_some_and(|(status, _)| status == 503)
+    });
+    assert_eq!(admin::get(proxy.settings.admin, "/live").map(|(s, _)| s), Some(200));
+    gate.open();
+    let answer = busy.response();
+    assert_eq!(answer.text(), "late");
+    assert!(answer.closes());
+    assert_eq!(busy.ends_within(Duration::from_secs(2)), Some(End::Fin));
+    let status = proxy.exits_within(Duration::from_secs(5));
+    assert_eq!(status.and_then(|s| s.code()), Some(0));
+}
+
+/// A proxy with one request that never ends.
+fn stuck(cell: Cell, grace: &str) -> (Origin, Proxy, Client) {
+    let origin = Origin::acting("o", |_| Vec::new());
+    let settings =
+        Settings::front(&[origin.address]).more(&format!("shutdown: {{ grace: {grace} }}"));
+    let proxy = Proxy::start(cell, settings);
+    let client = Client::connect(proxy.web());
+    client.send("GET /stuck HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    wait::until(Duration::from_secs(2), "the request is upstream", || {
+        !origin.complete("/stuck").is_empty()
+    });
+    (origin, proxy, client)
+}
+
+fn second_signal_ends_at_once(cell: Cell) {
+    let (_origin, mut proxy, _client) = stuck(cell, "60s");
+    proxy.signal(libc::SIGTERM);
+    wait::until(Duration::from_secs(3), "draining", || {
+        admin::get(proxy.settings.admin, "/ready").is_none_or(|(status, _)| status == 503)
+    });
+    assert!(proxy.exits_within(Duration::from_millis(300)).is_none(), "it waits for the request");
+    proxy.signal(libc::SIGTERM);
+    let status = proxy.exits_within(Duration::from_secs(1));
+    assert!(status.is_some_and(|s| s.code() != Some(0)), "{status:?}");
+}
+
+fn grace_period_is_the_limit(cell: Cell) {
+    let (_origin, mut proxy, client) = stuck(cell, "1s");
+    proxy.signal(libc::SIGTERM);
+    let status = proxy.exits_within(Duration::from_secs(4));
+    assert!(status.is_some(), "it ends when the grace period does");
+    assert!(client.ends_within(Duration::from_secs(1)).is_some());
+}
+
+fn runs_out_of_descriptors_and_recovers(cell: Cell) {
+    let origin = Origin::echo("o");
+    let mut proxy = Proxy::start(cell, Settings::front(&[origin.address]));
+    let mut first = Client::connect(proxy.web());
+    assert_eq!(first.get("/").status, 200);
+    let open = process::open_files(proxy.pid());
+    sys::limit_files(proxy.pid(), open as u64 + 20);
+    let crowd: Vec<Client> = (0..60).map(|_| Client::connect(proxy.web())).collect();
+    wait::until(Duration::from_secs(3), "the descriptors are used up", || {
+        process::open_files(proxy.pid()) >= open + 12
+    });
+    // Whoever is in keeps being served, and waiting costs no processor time.
+    assert_eq!(first.get("/still").status, 200);
+    proxy.assert_idle();
+    drop(crowd);
+    let mut back = None;
+    wait::until(Duration::from_secs(5), "new connections are served again", || {
+        let mut client = Client::connect(proxy.web());
+        client.send("GET /again HTTP/1.1\r\nHost: a.test\r\n\r\n");
+        back = client.response_within("GET", Duration::from_secs(3)).ok();
+        back.as_ref().is_some_and(|r| r.status == 200)
+    });
+    proxy.assert_well();
+}
+
+fn address_in_use_is_said(cell: Cell) {
+    let origin = Origin::echo("o");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut settings = Settings::front(&[origin.address]);
+    settings.listeners[0].address = taken.local_addr().unwrap();
+    let mut proxy = Proxy::launch(cell, settings);
+    let status = proxy.exits_within(Duration::from_secs(5));
+    assert!(status.is_some_and(|s| s.code() == Some(1)), "{status:?}");
+    let port = taken.local_addr().unwrap().port().to_string();
+    wait::until(Duration::from_secs(1), "the address is named", || proxy.output().contains(&port));
+}
+
+fn idle_connections_are_cheap(cell: Cell) {
+    // Each costs this process three descriptors, so the number follows the limit.
+    let many = usize::try_from(sys::raise_own_files() / 4).unwrap_or(0).min(2000);
+    let origin = Origin::echo("o");
+    let settings = Settings::front(&[origin.address]).timeout("idle_client", "60s");
+    let proxy = Proxy::start(cell, settings);
+    assert_eq!(Client::connect(proxy.web()).get("/warm").status, 200);
+    let before = process::resident(proxy.pid());
+    let idle: Vec<std::net::TcpStream> =
+        (0..many).map(|_| std::net::TcpStream::connect(proxy.web()).unwrap()).collect();
+    wait::until(Duration::from_secs(10), "all are accepted", || {
+        process::open_files(proxy.pid()) >= many
+    });
+    let each = process::resident(proxy.pid()).saturating_sub(before) / many as u64;
+    assert!(each <= 4096, "{each} bytes for each of {many} idle connections");
+    drop(idle);
+    wait::until(Duration::from_secs(5), "all are closed", || {
+        process::open_files(proxy.pid()) < 100
+    });
+}
