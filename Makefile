@@ -15,7 +15,7 @@ run: ## the demo: three services, the proxy in front, a live table
 test: ## everything: unit, properties, fuzz corpus, end to end (installs its peers first)
 	tests/setup
 	$(CARGO) build --workspace --locked
-	$(CARGO) test --workspace --locked
+	$(CARGO) test --workspace --locked -- --test-threads 8
 
 lint: ## clippy over all targets; a warning is an error
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
@@ -34,4 +34,4 @@ compare: build ## CPU a request and idle memory beside HAProxy, nginx and Envoy
 	perf/compare.py
 
 schema: ## write the schema and reference of ringway.yaml anew from the code
-	BLESS=1 $(CARGO) test --locked -p ringway-config
+	UPDATE_SCHEMA=1 $(CARGO) test --locked -p ringway-config

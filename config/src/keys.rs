@@ -280,9 +280,9 @@ const TIMEOUTS: &[Key] = &[
     key(
         "body_idle",
         TIMEOUT,
-        Value("1m"),
-        "How long a body may stand still before the exchange is ended.",
-        "Any progress starts it anew, so long transfers live and dead peers free their memory.",
+        Value("15s"),
+        "Waiting for the next byte of a request's body, or for either peer to take more; then 408.",
+        "Room for several retransmissions; any progress starts it anew, so long transfers live and dead peers free their memory. Endpoints may be silent for longer within a response (events, long polls).",
     ),
     key(
         "response",

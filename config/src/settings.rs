@@ -145,7 +145,8 @@ pub struct Timeouts {
     /// A TCP connect to the `target` of an inbound listener. Default 300 ms (Linkerd).
     #[serde(serialize_with = "duration::serialize")]
     pub connect_inbound: Duration,
-    /// A body of which not one byte moved. Default 60 s.
+    /// Waiting for the next byte of a request's body, or for either peer to take more. An endpoint
+    /// may be silent for longer in the middle of a response (events, long polls). Default 15 s.
     #[serde(serialize_with = "duration::serialize")]
     pub body_idle: Duration,
     /// From the whole request sent to the response's head; then 504. Default `None` (`off`).
@@ -165,7 +166,7 @@ impl Default for Timeouts {
             idle_upstream: Duration::from_secs(30),
             connect: Duration::from_secs(1),
             connect_inbound: Duration::from_millis(300),
-            body_idle: Duration::from_secs(60),
+            body_idle: Duration::from_secs(15),
             response: None,
             tunnel_idle: Some(Duration::from_secs(3600)),
         }

@@ -3,15 +3,16 @@
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
 use ringway_core::exchange::{Attempt, Sent, Verdict, Written};
 use ringway_core::message::{Blame, Cause, Fault, Method, Stage};
 
-use crate::clock;
 use crate::dial;
 use crate::exchange::Exchange;
+use crate::h1::{Incoming, Outgoing};
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
 use crate::pool::Upstream;
@@ -43,6 +44,13 @@ struct Progress {
     persistent: Cell<bool>,
 }
 
+/// What every step of an attempt goes by.
+struct Way<'a> {
+    pace: &'a Rc<Pace>,
+    settings: &'a Settings,
+    progress: Progress,
+}
+
 /// Makes one attempt. When it succeeds, the response was relayed to its end.
 pub(crate) async fn attempt<C: Client>(
     exchange: &mut Exchange,
@@ -56,94 +64,82 @@ pub(crate) async fn attempt<C: Client>(
     }
     let settings = exchange.worker.settings();
     let way = Way { pace: &pace, settings: &settings, progress: Progress::default() };
-    let result = pace.keep(run(exchange, attempt, client, &way)).await;
-    let progress = &way.progress;
+    let result = pace.keep(pin!(run(exchange, attempt, client, &way))).await;
     pace.clear_all();
     result.unwrap_or_else(Err).map_err(|fault| {
         let (request, response) = client.halves();
         response.discard();
-        let written = if progress.written.get() {
-            Written::Some { replayable: request.can_rewind() }
-        } else {
-            Written::Nothing
-        };
-        let sent =
-            Sent { written, reused: progress.reused.get(), answered: progress.answered.get() };
-        Broken { fault, sent }
+        Broken { fault, sent: way.progress.sent(request.can_rewind()) }
     })
+}
+
+impl Progress {
+    const fn sent(&self, replayable: bool) -> Sent {
+        let written =
+            if self.written.get() { Written::Some { replayable } } else { Written::Nothing };
+        Sent { written, reused: self.reused.get(), answered: self.answered.get() }
+    }
 }
 
 async fn run<C: Client>(
     exchange: &mut Exchange,
     attempt: &Attempt,
     client: &mut C,
-    pace: &Rc<Pace>,
-    progress: &Progress,
+    way: &Way<'_>,
 ) -> Result<(), Fault> {
     let worker = Rc::clone(&exchange.worker);
-    let settings = worker.settings();
-    let connect = exchange.is_connect();
-    let mut upstream = lease_or_dial(&worker, attempt, connect, pace).await?;
-    progress.reused.set(upstream.reused);
-    upstream.outgoing.under(pace, Limit::Up, settings.timeouts.body_idle);
+    let fresh = attempt.fresh || exchange.is_connect();
+    let mut upstream = lease_or_dial(&worker, attempt, fresh, way.pace).await?;
+    way.progress.reused.set(upstream.reused);
+    upstream.outgoing.under(way.pace, Limit::Up, way.settings.timeouts.body_idle);
     let (request, response) = client.halves();
-    request.rewind();
-    let ask = request.head(|head| upstream::queue(&mut upstream, head, attempt.address, exchange));
-    let method = match ask {
-        Some(Ok(method)) => method,
-        Some(Err(fault)) => return Err(fault),
-        None => return Err(Fault::us(Stage::Send, Cause::Panic)),
-    };
-    let verdict = if connect {
-        upstream.outgoing.discard();
+    let verdict = if exchange.is_connect() {
         response.established();
         let verdict = exchange.heard(200);
         response.flush().await?;
         verdict
     } else {
+        request.rewind();
+        let address = attempt.address;
+        let method = request
+            .head(|head| upstream::queue(&mut upstream, head, address, exchange))
+            .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
         let Upstream { incoming, outgoing, .. } = &mut *upstream;
         let received = Cell::new(0);
-        let up = upload(request, outgoing, pace, progress, &settings, &received);
-        let down = reply(incoming, response, exchange, method, pace, progress, &settings);
-        let verdict = relay::both(up, down).await;
+        let verdict = {
+            let up = pin!(way.upload(request, outgoing, &received));
+            let down = pin!(way.reply(incoming, response, exchange, method));
+            relay::both(up, down).await
+        };
         exchange.received.set(received.get());
         verdict?
     };
     if verdict == Verdict::Tunnel {
-        let idle = Idle { pace: Rc::clone(pace), span: settings.timeouts.tunnel_idle };
-        let result = relay::tunnel(
+        let span = way.settings.timeouts.tunnel_idle;
+        let tunnel = relay::tunnel(
             (request.incoming(), response.outgoing()),
             (&mut upstream.incoming, &mut upstream.outgoing),
             &worker.buffers,
-            idle,
+            Idle { pace: Rc::clone(way.pace), span },
             (&exchange.received, &exchange.sent),
-        )
-        .await;
-        upstream::count(&worker, &mut upstream);
-        return result;
+        );
+        // Rare and long: its state is kept out of that of every other exchange.
+        return Box::pin(tunnel).await;
     }
-    upstream::count(&worker, &mut upstream);
-    if may_be_reused(&upstream, progress) && worker.draining_since().is_none() {
-        worker.pool.check_in(upstream, settings.keep);
+    if way.progress.allows_reuse(&upstream) && worker.draining_since().is_none() {
+        worker.pool.check_in(upstream, way.settings.keep);
     }
     Ok(())
 }
 
-/// A connection is used again only when both messages on it were complete and nothing follows.
-fn may_be_reused(upstream: &Upstream, progress: &Progress) -> bool {
-    progress.uploaded.get()
-        && progress.persistent.get()
-        && upstream.incoming.is_done()
-        && upstream.incoming.unread().is_empty()
-}
-
-async fn lease_or_dial(
+/// A connection to the attempt's endpoint: an idle one, unless it has to be `fresh`.
+pub(crate) async fn lease_or_dial(
     worker: &Worker,
     attempt: &Attempt,
-    connect: bool,
+    fresh: bool,
     pace: &Pace,
 ) -> Result<Box<Upstream>, Fault> {
-    if !attempt.fresh && !connect {
+    if !fresh {
         let lease = worker.pool.lease(attempt.endpoint);
         if lease.stale > 0 {
             worker.metrics().add(Counter::PoolStale, lease.stale);
@@ -158,85 +154,94 @@ async fn lease_or_dial(
     pace.within(Limit::Up, attempt.connect_timeout, late);
     let halves = dial::connect(attempt.address).await?;
     pace.clear(Limit::Up);
-    let upstream = Upstream::new(attempt.endpoint, halves, &worker.buffers);
-    upstream::opened(worker, &upstream);
-    Ok(Box::new(upstream))
+    let series = worker.known_series(attempt.endpoint);
+    Ok(Box::new(Upstream::new(attempt.endpoint, halves, &worker.buffers, series)))
 }
 
-/// Sends the request, then watches whether the client stays. Returns only when going on makes no
-/// sense any more.
-async fn upload(
-    request: &mut impl Request,
-    outgoing: &mut crate::h1::Outgoing,
-    pace: &Pace,
-    progress: &Progress,
-    settings: &Settings,
-    received: &Cell<u64>,
-) -> Fault {
-    progress.written.set(true);
-    if let Err(fault) = relay::one(request, outgoing, received).await {
-        progress.written.set(outgoing.started());
-        if fault.blame == Blame::Upstream && outgoing.started() {
-            // It may have answered before it closed; what it says comes the other way.
-            return pending().await;
-        }
-        return fault;
+impl Progress {
+    /// A connection is used again only when both messages on it were complete and nothing follows.
+    fn allows_reuse(&self, upstream: &Upstream) -> bool {
+        self.uploaded.get()
+            && self.persistent.get()
+            && upstream.incoming.is_done()
+            && upstream.incoming.unread().is_empty()
     }
-    progress.uploaded.set(true);
-    if let Some(limit) = settings.timeouts.response
-        && !progress.answered.get()
-    {
-        let late = Fault::upstream(Stage::Reply, Cause::RequestTimeout);
-        pace.within(Limit::Up, limit, late);
-    }
-    if let Err(fault) = poll_fn(|cx| request.poll_gone(cx)).await {
-        return fault;
-    }
-    let gone = Fault::client(Stage::Reply, Cause::Closed);
-    pace.within(Limit::Up, HALF_CLOSED, gone);
-    pending().await
 }
 
-/// Relays interim responses, the final head and its body.
-async fn reply(
-    incoming: &mut crate::h1::Incoming,
-    response: &mut impl Response,
-    exchange: &mut Exchange,
-    method: Method,
-    pace: &Pace,
-    progress: &Progress,
-    settings: &Settings,
-) -> Result<Verdict, Fault> {
-    loop {
-        let heard = upstream::head(incoming, method, &settings.head, &progress.answered, |head| {
-            if head.status < 200 && head.status != 101 {
-                response.interim(head);
-                return None;
+impl Way<'_> {
+    /// Sends the request, then watches whether the client stays. Returns only when going on makes
+    /// no sense any more.
+    async fn upload(
+        &self,
+        request: &mut impl Request,
+        outgoing: &mut Outgoing,
+        received: &Cell<u64>,
+    ) -> Fault {
+        let progress = &self.progress;
+        progress.written.set(true);
+        if let Err(fault) = relay::one(request, outgoing, received).await {
+            progress.written.set(outgoing.started());
+            if fault.blame == Blame::Upstream && outgoing.started() {
+                // It may have answered before it closed; what it says comes the other way.
+                return pending().await;
             }
-            let verdict = exchange.heard(head.status);
-            if verdict != Verdict::Refuse {
-                response.head(head, exchange, progress.uploaded.get());
-            }
-            progress.persistent.set(head.connection.persistent && verdict == Verdict::Relay);
-            Some(verdict)
-        })
-        .await?;
-        match heard {
-            None => response.flush().await?,
-            Some(Verdict::Relay) => break,
-            Some(Verdict::Tunnel) => {
-                response.flush().await?;
-                return Ok(Verdict::Tunnel);
-            }
-            Some(Verdict::Refuse) => {
-                return Err(Fault::upstream(Stage::Reply, Cause::Unsolicited));
+            return fault;
+        }
+        progress.uploaded.set(true);
+        if let Some(limit) = self.settings.timeouts.response
+            && !progress.answered.get()
+        {
+            let late = Fault::upstream(Stage::Reply, Cause::RequestTimeout);
+            self.pace.within(Limit::Up, limit, late);
+        }
+        if let Err(fault) = poll_fn(|cx| request.poll_gone(cx)).await {
+            return fault;
+        }
+        if !progress.answered.get() {
+            let gone = Fault::client(Stage::Reply, Cause::Closed);
+            self.pace.within(Limit::Up, HALF_CLOSED, gone);
+        }
+        pending().await
+    }
+
+    /// Relays interim responses, the final head and its body.
+    async fn reply(
+        &self,
+        incoming: &mut Incoming,
+        response: &mut impl Response,
+        exchange: &mut Exchange,
+        method: Method,
+    ) -> Result<Verdict, Fault> {
+        let (progress, limits) = (&self.progress, &self.settings.head);
+        loop {
+            let heard = upstream::head(incoming, method, limits, &progress.answered, |head| {
+                if head.status < 200 && head.status != 101 {
+                    response.interim(head);
+                    return None;
+                }
+                let verdict = exchange.heard(head.status);
+                if verdict != Verdict::Refuse {
+                    response.head(head, exchange, progress.uploaded.get());
+                }
+                progress.persistent.set(head.connection.persistent && verdict == Verdict::Relay);
+                Some(verdict)
+            });
+            match heard.await? {
+                None => response.flush().await?,
+                Some(Verdict::Relay) => break,
+                Some(Verdict::Tunnel) => {
+                    response.flush().await?;
+                    return Ok(Verdict::Tunnel);
+                }
+                Some(Verdict::Refuse) => {
+                    return Err(Fault::upstream(Stage::Reply, Cause::Unsolicited));
+                }
             }
         }
+        if progress.uploaded.get() {
+            self.pace.clear(Limit::Up);
+        }
+        relay::one(incoming, response, &exchange.sent).await?;
+        Ok(Verdict::Relay)
     }
-    if progress.uploaded.get() {
-        pace.clear(Limit::Up);
-    }
-    clock::now();
-    relay::one(incoming, response, &exchange.sent).await?;
-    Ok(Verdict::Relay)
 }

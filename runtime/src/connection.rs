@@ -5,7 +5,7 @@ use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
@@ -26,7 +26,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
                 return;
             }
         };
-        let serving = serve::h1(&open.worker, &open.entrance, halves, peer);
+        let serving = pin!(serve::h1(&open.worker, &open.entrance, halves, peer));
         if !survives(serving).await {
             open.worker.metrics().count(Counter::Panics);
             tracing::error!(%peer, "a panic ended this connection; the others go on");
@@ -35,8 +35,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
 }
 
 /// Whether `future` ended without a panic.
-async fn survives(future: impl Future<Output = ()>) -> bool {
-    let mut future = pin!(future);
+async fn survives(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
     poll_fn(|cx| {
         // What the connection touched is its own, or is left consistent by its guards.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

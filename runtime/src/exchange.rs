@@ -15,6 +15,7 @@ use crate::access_log;
 use crate::call::{self, Broken};
 use crate::clock;
 use crate::metrics::Counter;
+use crate::mirror;
 use crate::stream::Client;
 use crate::worker::Worker;
 
@@ -27,7 +28,10 @@ pub(crate) async fn serve<C: Client>(mut exchange: Exchange, client: &mut C) {
                 break;
             }
             Step::Try(attempt) => match call::attempt(&mut exchange, &attempt, client).await {
-                Ok(()) => break,
+                Ok(()) => {
+                    mirror::send(&exchange, client);
+                    break;
+                }
                 Err(broken) if client.has_begun() => {
                     // The client has part of an answer: it must not take it for all.
                     exchange.broken(broken.fault);

@@ -1,12 +1,13 @@
 //! ringway's runtime: it waits. One pinned event loop per core carries the traffic; every decision
 //! is asked of `ringway_core`.
 
-// The path of a request, in its order.
+// The path of a request (ARCHITECTURE.md has it in its order).
 mod accept;
 mod call;
 mod connection;
 mod dial;
 mod exchange;
+mod mirror;
 mod pool;
 mod record;
 mod relay;

@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -67,9 +67,12 @@ impl Pace {
         self.alarm.set(Instant::NEVER);
     }
 
-    /// `future`, unless a limit runs out first.
-    pub(crate) async fn keep<F: Future>(&self, future: F) -> Result<F::Output, Fault> {
-        let mut future = pin!(future);
+    /// `future`, unless a limit runs out first. It is pinned by the caller, so that its state is
+    /// there once and not twice.
+    pub(crate) async fn keep<F: Future>(
+        &self,
+        mut future: Pin<&mut F>,
+    ) -> Result<F::Output, Fault> {
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(output) => Poll::Ready(Ok(output)),
             Poll::Pending => self.poll_expired(cx).map(Err),

@@ -13,6 +13,7 @@ use ringway_core::time::Instant;
 use crate::buffer::Buffers;
 use crate::clock;
 use crate::h1::{Incoming, Outgoing};
+use crate::metrics::Series;
 use crate::socket::{Reader, Writer};
 use crate::timers::Timers;
 
@@ -26,8 +27,9 @@ pub(crate) struct Upstream {
     pub(crate) outgoing: Outgoing,
     /// It has carried an exchange before.
     pub(crate) reused: bool,
-    /// Bytes already counted by the metrics.
-    pub(crate) counted: (u64, u64),
+    series: Option<Series>,
+    /// Bytes the metrics know of.
+    counted: (u64, u64),
     since: Instant,
 }
 
@@ -36,14 +38,29 @@ impl Upstream {
         endpoint: EndpointId,
         (reader, writer): (Reader, Writer),
         buffers: &Buffers,
+        series: Option<Series>,
     ) -> Self {
+        if let Some(series) = &series {
+            series.opened();
+        }
         Self {
             endpoint,
             incoming: Incoming::new(reader, buffers.clone(), Blame::Upstream),
             outgoing: Outgoing::new(writer, buffers.clone(), Blame::Upstream),
             reused: false,
+            series,
             counted: (0, 0),
             since: Instant::ZERO,
+        }
+    }
+
+    /// Tells the metrics what has passed since the last time.
+    fn count(&mut self) {
+        let now = (self.incoming.received(), self.outgoing.sent());
+        let (read, written) = std::mem::replace(&mut self.counted, now);
+        if let Some(series) = &self.series {
+            series.read((now.0 - read) as usize);
+            series.wrote((now.1 - written) as usize);
         }
     }
 
@@ -51,6 +68,15 @@ impl Upstream {
     fn is_quiet(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         self.incoming.poll_readable(&mut nobody).is_pending()
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.count();
+        if let Some(series) = &self.series {
+            series.closed(None);
+        }
     }
 }
 
@@ -74,6 +100,7 @@ pub(crate) struct Lease {
 #[derive(Default)]
 pub(crate) struct Pool {
     /// By [`EndpointId::index`]; the last used one last.
+    #[allow(clippy::vec_box, reason = "a connection moves in and out for every exchange")]
     idle: RefCell<Vec<Vec<Box<Upstream>>>>,
     count: Cell<usize>,
     sweeper: Cell<Option<Waker>>,
@@ -104,6 +131,7 @@ impl Pool {
 
     /// Keeps a connection whose messages were both complete.
     pub(crate) fn check_in(&self, mut upstream: Box<Upstream>, keep: Keep) {
+        upstream.count();
         upstream.incoming.release();
         upstream.outgoing.release();
         if !upstream.is_quiet() {

@@ -30,7 +30,6 @@ impl Blocks {
         let layout = Layout::new::<F>();
         assert!(layout.size() > 0, "a future that waits has a size");
         if self.0.layout.get().is_none() {
-            eprintln!("SIZE {}", layout.size());
             self.0.layout.set(Some(layout));
         }
         let reused = if self.0.layout.get() == Some(layout) {

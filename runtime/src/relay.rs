@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -39,10 +39,9 @@ pub(crate) async fn one(
 /// Drives the way up beside the way down. The exchange is over when the way down is, or when the
 /// way up says that going on makes no sense.
 pub(crate) async fn both<T>(
-    up: impl Future<Output = Fault>,
-    down: impl Future<Output = Result<T, Fault>>,
+    mut up: Pin<&mut impl Future<Output = Fault>>,
+    mut down: Pin<&mut impl Future<Output = Result<T, Fault>>>,
 ) -> Result<T, Fault> {
-    let (mut up, mut down) = (pin!(up), pin!(down));
     poll_fn(|cx| {
         if let Poll::Ready(fault) = up.as_mut().poll(cx) {
             return Poll::Ready(Err(fault));
@@ -72,7 +71,7 @@ pub(crate) async fn tunnel(
         pour(server_in, client_out, buffers, &idle, sent).await?;
         if half_done.replace(true) { Ok(()) } else { pending().await }
     };
-    match both(up, down).await {
+    match both(pin!(up), pin!(down)).await {
         // The way up ended last, in good order.
         Err(fault) if fault == Fault::client(Stage::Relay, Cause::Closed) => Ok(()),
         other => other,

@@ -126,6 +126,9 @@ pub(crate) trait Request: Source {
     /// Whether [`Self::rewind`] would succeed.
     fn can_rewind(&self) -> bool;
 
+    /// All of the body, without its framing, if it was received and is still at hand.
+    fn whole_body(&mut self) -> Option<Vec<u8>>;
+
     /// Completes with an error when the client is gone, with `Ok` when it will send no more.
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
 

@@ -1,5 +1,5 @@
-//! The endpoint's side of an exchange in HTTP/1.1: writes the request's head, reads the
-//! response's, and counts the connection.
+//! The endpoint's side of an exchange in HTTP/1.1: writes the request's head and reads the
+//! response's.
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -13,7 +13,6 @@ use crate::exchange::Exchange;
 use crate::h1::Incoming;
 use crate::pool::Upstream;
 use crate::serve::{PSEUDONYM, applied};
-use crate::worker::Worker;
 
 /// Queues the request's head as it goes to the endpoint.
 pub(crate) fn queue(
@@ -92,21 +91,4 @@ fn parse<R>(
     let verdict = judge(&head);
     let framing = if verdict.is_some() { head.framing } else { Framing::None };
     Ok(Some((length, framing, verdict)))
-}
-
-/// Counts a new connection to an endpoint.
-pub(crate) fn opened(worker: &Worker, upstream: &Upstream) {
-    if let Some(series) = worker.series(upstream.endpoint, "outbound") {
-        series.opened();
-    }
-}
-
-/// Counts the bytes that have passed since the last time.
-pub(crate) fn count(worker: &Worker, upstream: &mut Upstream) {
-    let now = (upstream.incoming.received(), upstream.outgoing.sent());
-    let (read, written) = std::mem::replace(&mut upstream.counted, now);
-    if let Some(series) = worker.series(upstream.endpoint, "outbound") {
-        series.read((now.0 - read) as usize);
-        series.wrote((now.1 - written) as usize);
-    }
 }

@@ -4,12 +4,13 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use ringway_config::Config;
+use ringway_config::{Config, Listener};
 use ringway_core::cluster::{EndpointId, World};
 use ringway_core::message::Fault;
 use ringway_core::policy::classify::classify;
@@ -55,6 +56,7 @@ pub(crate) struct Worker {
     readiness: Arc<Readiness>,
     settings: RefCell<Rc<Settings>>,
     entrances: RefCell<Vec<Rc<Entrance>>>,
+    waiting: RefCell<Vec<(Listener, OwnedFd)>>,
     series: RefCell<Vec<Option<(EndpointId, Series)>>>,
     draining: Cell<Option<Instant>>,
     said_paused: Cell<Option<Instant>>,
@@ -125,6 +127,7 @@ impl Worker {
             readiness: start.readiness,
             settings: RefCell::new(Rc::new(Settings::new(&start.config))),
             entrances: RefCell::default(),
+            waiting: RefCell::default(),
             series: RefCell::default(),
             draining: Cell::new(None),
             said_paused: Cell::new(None),
@@ -182,6 +185,7 @@ impl Worker {
                 }
             }
             Command::Unlisten(name) => {
+                self.waiting.borrow_mut().retain(|(listener, _)| *listener.name != *name);
                 self.entrances.borrow_mut().retain(|entrance| {
                     let stays = entrance.name != name;
                     if !stays {
@@ -200,7 +204,14 @@ impl Worker {
         }
     }
 
-    fn listen(self: &Rc<Self>, listener: ringway_config::Listener, fd: std::os::fd::OwnedFd) {
+    /// Accepts on a new listener; one that came with a reload, only when its routes are known.
+    fn listen(self: &Rc<Self>, listener: Listener, fd: OwnedFd) {
+        let world = self.world.borrow();
+        if world.is_ready() && world.listener(&listener.name).is_none() {
+            self.waiting.borrow_mut().push((listener, fd));
+            return;
+        }
+        drop(world);
         match socket::Listener::adopt(fd) {
             Ok(socket) => {
                 let entrance = Rc::new(Entrance::new(listener, self));
@@ -227,6 +238,7 @@ impl Worker {
                 let old = Arc::clone(self.world.borrow().view().shared());
                 let adopted = self.world.borrow_mut().adopt(snapshot, clock::now());
                 self.forget(&adopted.removed);
+                self.listen_again();
                 slot.bury(old);
                 if first {
                     self.readiness.adopted();
@@ -238,6 +250,13 @@ impl Worker {
                 // Discovery has ended: the last picture stays.
                 return;
             }
+        }
+    }
+
+    /// Opens the listeners that have waited for their routes.
+    fn listen_again(self: &Rc<Self>) {
+        for (listener, fd) in self.waiting.take() {
+            self.listen(listener, fd);
         }
     }
 
@@ -367,6 +386,13 @@ impl Worker {
         }
         all[id.index()] = Some((id, series.clone()));
         Some(series)
+    }
+
+    /// The series of an endpoint to which an attempt was counted.
+    pub(crate) fn known_series(&self, id: EndpointId) -> Option<Series> {
+        let all = self.series.borrow();
+        let (_, series) = all.get(id.index())?.as_ref().filter(|(known, _)| *known == id)?;
+        Some(series.clone())
     }
 
     /// A request was refused before it could become an exchange.

@@ -26,11 +26,27 @@ pub fn service(name: &str, endpoints: &[SocketAddr]) -> String {
 /// An HTTPRoute attached to the listener `listener`, with these rules (YAML, `- matches: …`).
 #[must_use]
 pub fn route(name: &str, listener: &str, rules: &str) -> String {
+    route_of("HTTPRoute", name, listener, rules)
+}
+
+/// A GRPCRoute, otherwise like [`route`].
+#[must_use]
+pub fn grpc_route(name: &str, listener: &str, rules: &str) -> String {
+    route_of("GRPCRoute", name, listener, rules)
+}
+
+fn route_of(kind: &str, name: &str, listener: &str, rules: &str) -> String {
     let rules: String = rules.lines().fold(String::new(), |out, line| out + "  " + line + "\n");
     format!(
-        "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\nmetadata:\n  name: {name}\nspec:\n  \
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata:\n  name: {name}\nspec:\n  \
          parentRefs:\n  - {{group: gateway.networking.k8s.io, kind: Gateway, name: {listener}}}\n  rules:\n{rules}"
     )
+}
+
+/// The same documents in another namespace.
+#[must_use]
+pub fn in_namespace(namespace: &str, documents: &str) -> String {
+    documents.replace("metadata:\n", &format!("metadata:\n  namespace: {namespace}\n"))
 }
 
 /// Several documents as one file.

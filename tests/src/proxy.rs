@@ -147,6 +147,14 @@ impl Proxy {
         self.directory.put("ringway.yaml", &self.settings.yaml());
     }
 
+    /// Writes the present `settings` into its configuration file, in place.
+    ///
+    /// # Panics
+    /// When that fails.
+    pub fn overwrite(&self) {
+        std::fs::write(self.directory.path().join("ringway.yaml"), self.settings.yaml()).unwrap();
+    }
+
     /// Replaces its configuration file by this text.
     pub fn write_text(&self, yaml: &str) {
         self.directory.put("ringway.yaml", yaml);

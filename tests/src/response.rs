@@ -160,7 +160,8 @@ fn read_head(head: &[u8], response: &mut Response) -> Result<(), String> {
 fn body(data: &[u8], method: &str, end: Option<End>, response: &mut Response) -> usize {
     let lengths = values(&response.fields, "content-length");
     let codings = tokens(&response.fields, "transfer-encoding");
-    if response.status == 101 || method == "HEAD" || matches!(response.status, 204 | 304) {
+    let tunnel = response.status == 101 || method == "CONNECT" && response.status / 100 == 2;
+    if tunnel || method == "HEAD" || matches!(response.status, 204 | 304) {
         response.complete = true;
         return 0;
     }

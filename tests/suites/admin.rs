@@ -13,7 +13,7 @@ use ringway_tests::reply::{Act, reply};
 use ringway_tests::settings::Settings;
 use ringway_tests::wait;
 
-matrix!(pages, metrics_agree_with_the_ledger, access_log);
+matrix!(pages, metrics_agree_with_the_ledger);
 
 fn answering_by_status() -> Origin {
     Origin::acting("o", |r| {
@@ -86,28 +86,4 @@ fn metrics_agree_with_the_ledger(cell: Cell) {
         metrics.sum("tcp_open_connections", &[("peer", "src")]) == 0.0
             && metrics.sum("ringway_worker_exchanges", &[]) == 0.0
     });
-}
-
-fn access_log(cell: Cell) {
-    let origin = answering_by_status();
-    let settings =
-        Settings::front(&[origin.address]).more("access_log: { format: json, path: stdout }");
-    let proxy = Proxy::start(cell, settings);
-    let mut client = Client::connect(proxy.web());
-    assert_eq!(client.get("/404").status, 404);
-    assert_eq!(client.get("/200").status, 200);
-    let lines = || -> Vec<serde_json::Value> {
-        let output = proxy.output();
-        let objects = output
-            .lines()
-            .filter(|l| l.starts_with('{'))
-            .filter_map(|l| serde_json::from_str(l).ok());
-        objects.filter(|v: &serde_json::Value| v.to_string().contains("GET")).collect()
-    };
-    wait::until(Duration::from_secs(3), "two lines", || lines().len() == 2);
-    let text = lines()[0].to_string();
-    assert!(
-        text.contains("404") && text.contains("/404") && text.contains(&origin.address.to_string()),
-        "{text}"
-    );
 }

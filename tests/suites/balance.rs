@@ -22,6 +22,8 @@ matrix!(
     round_robin_follows_weights,
     routes_by_match,
     routes_by_weight,
+    weights_of_three_backends,
+    routes_of_grpc,
     route_filters,
     mirror,
     route_timeout,
@@ -158,6 +160,62 @@ fn routes_by_weight(cell: Cell) {
         (12..75).contains(&blue),
         "{blue} of 400 went to the backend with a tenth of the weight"
     );
+}
+
+fn weights_of_three_backends(cell: Cell) {
+    // `ghost` is no service: its share gets 500 (Gateway API), and a weight of 0 gets nothing.
+    let it = routed(
+        cell,
+        "- backendRefs: [{name: red, port: 80, weight: 3}, {name: ghost, port: 80, weight: 1}, {name: blue, port: 80, weight: 0}]",
+    );
+    let mut client = Client::connect(it.proxy.web());
+    let mut failed = 0;
+    for _ in 0..400 {
+        let answer = client.get("/");
+        match (answer.status, served_by(&answer)) {
+            (200, "red") => {}
+            (500, "nobody") => failed += 1,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(it.blue.next_sequence(), 0);
+    assert_eq!(it.red.complete("/").len(), 400 - failed);
+    // 100 are expected; a binomial share leaves 58…145 once in some million runs.
+    assert!((58..145).contains(&failed), "{failed} of 400 went to the quarter that is not there");
+}
+
+fn routes_of_grpc(cell: Cell) {
+    let (red, blue) = (Origin::echo("red"), Origin::echo("blue"));
+    let directory = Scratch::new();
+    let rules = "- matches: [{method: {service: pkg.Svc, method: Get}}]\n  backendRefs: [{name: blue, port: 80}]\n\
+                 - matches: [{method: {service: pkg.Svc}}]\n  backendRefs: [{name: red, port: 80}]\n\
+                 - matches: [{method: {method: Ping}, headers: [{name: X-Colour, value: blue}]}]\n  backendRefs: [{name: blue, port: 80}]";
+    let documents = [
+        manifest::service("red", &[red.address]),
+        manifest::service("blue", &[blue.address]),
+        manifest::grpc_route("calls", "web", rules),
+    ];
+    directory.put("all.yaml", &manifest::file(&documents));
+    let settings = Settings::default().listener("web", &[]).manifests(directory.path());
+    let proxy = Proxy::start(cell, settings);
+    let mut client = Client::connect(proxy.web());
+    for (request, want) in [
+        ("POST /pkg.Svc/Get", "blue"),
+        ("POST /pkg.Svc/Put", "red"),
+        ("POST /other.Svc/Ping", "blue"),
+        ("POST /other.Svc/Get", "nobody"),
+        ("POST /pkg.SvcX/Get", "nobody"),
+        ("POST /pkgxSvc/Get", "nobody"),
+        ("GET /pkg.Svc/Get", "nobody"),
+    ] {
+        let answer = client.ask(&format!(
+            "{request} HTTP/1.1\r\nHost: a.test\r\nContent-Type: application/grpc\r\n\
+             X-Colour: blue\r\nContent-Length: 0\r\n\r\n"
+        ));
+        assert_eq!(served_by(&answer), want, "{request}: {}", answer.status);
+        assert_eq!(answer.status, if want == "nobody" { 404 } else { 200 }, "{request}");
+    }
+    red.assert_clean();
 }
 
 fn route_filters(cell: Cell) {

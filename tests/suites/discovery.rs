@@ -1,5 +1,5 @@
-//! The watched directory: changes move traffic at once and without a failed request; mistakes are
-//! reported and change nothing.
+//! Where services come from. The watched directory: changes move traffic at once and without a
+//! failed request; mistakes are reported and change nothing. Names that DNS knows.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 use std::fs;
@@ -23,6 +23,8 @@ matrix!(
     a_swap_of_data_moves_traffic,
     a_broken_manifest_changes_nothing,
     a_removed_endpoint_gets_nothing_more,
+    a_service_by_name,
+    a_name_that_nobody_knows,
 );
 
 const RULE: &str = "- backendRefs: [{name: app, port: 80}]";
@@ -127,4 +129,33 @@ fn a_removed_endpoint_gets_nothing_more(cell: Cell) {
         assert_eq!(client::get(proxy.web(), "/").status, 200);
     }
     assert_eq!(leaves.next_sequence(), before);
+}
+
+fn a_service_by_name(cell: Cell) {
+    let origin = Origin::echo("o");
+    let endpoint = format!("[\"localhost:{}\"]", origin.address.port());
+    let settings =
+        Settings::default().service_yaml("app", &endpoint).listener("web", &["service: app"]);
+    let proxy = Proxy::start(cell, settings);
+    let mut client = Client::connect(proxy.web());
+    for _ in 0..5 {
+        assert_eq!(client.get("/").status, 200);
+    }
+    origin.assert_clean();
+}
+
+fn a_name_that_nobody_knows(cell: Cell) {
+    // RFC 6761: names below .invalid do not exist. What else there is is served all the same.
+    let origin = Origin::echo("o");
+    let settings = Settings::front(&[origin.address])
+        .service_yaml("lost", "[\"nobody.invalid:80\"]")
+        .listener("lost", &["service: lost"]);
+    let proxy = Proxy::start(cell, settings);
+    let answer = client::get(proxy.settings.address("lost"), "/");
+    assert_eq!(answer.status, 503, "a service without endpoints");
+    assert!(answer.value("l5d-proxy-error").is_some());
+    assert_eq!(client::get(proxy.web(), "/").status, 200);
+    wait::until(Duration::from_secs(10), "the log names it", || {
+        proxy.output().contains("nobody.invalid")
+    });
 }

@@ -1,6 +1,9 @@
 //! The end of the process and the shortage of descriptors.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::Duration;
 
 use ringway_tests::admin;
@@ -11,7 +14,7 @@ use ringway_tests::matrix::Cell;
 use ringway_tests::origin::Origin;
 use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
-use ringway_tests::reply::{Act, Gate, reply};
+use ringway_tests::reply::{Act, Gate, head, reply};
 use ringway_tests::settings::Settings;
 use ringway_tests::strict::End;
 use ringway_tests::sys;
@@ -22,6 +25,8 @@ matrix!(
     drains,
     second_signal_ends_at_once,
     grace_period_is_the_limit,
+    a_tunnel_ends_with_the_grace_period,
+    a_tunnel_that_ends_ends_the_drain,
     runs_out_of_descriptors_and_recovers,
     address_in_use_is_said,
     idle_connections_are_cheap,
@@ -105,6 +110,62 @@ fn grace_period_is_the_limit(cell: Cell) {
     assert!(client.ends_within(Duration::from_secs(1)).is_some());
 }
 
+/// A proxy with a tunnel in which the origin says back what it is told.
+fn tunnelled(cell: Cell, grace: &str) -> (Origin, Proxy, Client) {
+    let origin = Origin::acting("o", |_| {
+        let fields = [("Connection", "Upgrade"), ("Upgrade", "websocket")];
+        let talk = |mut stream: TcpStream, rest: Vec<u8>| {
+            let mut buffer = [0; 1024];
+            let _ = stream.write_all(&rest);
+            while let Ok(n @ 1..) = stream.read(&mut buffer) {
+                let _ = stream.write_all(&buffer[..n]);
+            }
+        };
+        vec![Act::Send(head(101, &fields)), Act::Take(Box::new(talk))]
+    });
+    let settings =
+        Settings::front(&[origin.address]).more(&format!("shutdown: {{ grace: {grace} }}"));
+    let proxy = Proxy::start(cell, settings);
+    let mut client = Client::connect(proxy.web());
+    let ask =
+        "GET /ws HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    assert_eq!(client.ask(ask).status, 101);
+    (origin, proxy, client)
+}
+
+fn echoes(client: &Client, word: &str) {
+    let before = client.received();
+    client.send(word);
+    let came = || client.data()[before..] == *word.as_bytes();
+    wait::until(Duration::from_secs(2), "the tunnel says it back", came);
+}
+
+fn a_tunnel_ends_with_the_grace_period(cell: Cell) {
+    let (origin, mut proxy, client) = tunnelled(cell, "1s");
+    echoes(&client, "before");
+    proxy.signal(libc::SIGTERM);
+    wait::until(Duration::from_secs(1), "draining", || {
+        admin::get(proxy.settings.admin, "/ready").is_none_or(|(status, _)| status == 503)
+    });
+    echoes(&client, "while draining");
+    assert!(proxy.exits_within(Duration::from_millis(2500)).is_some(), "{}", proxy.output());
+    assert!(client.ends_within(Duration::from_secs(1)).is_some());
+    wait::until(Duration::from_secs(1), "the origin's side ends", || origin.open() == 0);
+}
+
+fn a_tunnel_that_ends_ends_the_drain(cell: Cell) {
+    let (_origin, mut proxy, client) = tunnelled(cell, "60s");
+    proxy.signal(libc::SIGTERM);
+    wait::until(Duration::from_secs(2), "draining", || {
+        admin::get(proxy.settings.admin, "/ready").is_none_or(|(status, _)| status == 503)
+    });
+    echoes(&client, "last words");
+    client.finish();
+    assert_eq!(client.ends_within(Duration::from_secs(2)), Some(End::Fin));
+    let status = proxy.exits_within(Duration::from_secs(3));
+    assert_eq!(status.and_then(|s| s.code()), Some(0), "{}", proxy.output());
+}
+
 fn runs_out_of_descriptors_and_recovers(cell: Cell) {
     let origin = Origin::echo("o");
     let mut proxy = Proxy::start(cell, Settings::front(&[origin.address]));
@@ -142,23 +203,52 @@ fn address_in_use_is_said(cell: Cell) {
     wait::until(Duration::from_secs(1), "the address is named", || proxy.output().contains(&port));
 }
 
+/// Both drivers' crowds at once would not fit this process's own descriptors.
+static CROWD: Mutex<()> = Mutex::new(());
+
 fn idle_connections_are_cheap(cell: Cell) {
-    // Each costs this process three descriptors, so the number follows the limit.
-    let many = usize::try_from(sys::raise_own_files() / 4).unwrap_or(0).min(2000);
+    let _one_at_a_time = CROWD.lock();
+    let many = if sys::raise_own_files() < 20_000 { 2_000 } else { 8_000 };
     let origin = Origin::echo("o");
-    let settings = Settings::front(&[origin.address]).timeout("idle_client", "60s");
+    let settings = Settings::front(&[origin.address]).timeout("idle_client", "5m");
     let proxy = Proxy::start(cell, settings);
-    assert_eq!(Client::connect(proxy.web()).get("/warm").status, 200);
+    for _ in 0..20 {
+        assert_eq!(Client::connect(proxy.web()).get("/warm").status, 200);
+    }
     let before = process::resident(proxy.pid());
-    let idle: Vec<std::net::TcpStream> =
-        (0..many).map(|_| std::net::TcpStream::connect(proxy.web()).unwrap()).collect();
-    wait::until(Duration::from_secs(10), "all are accepted", || {
-        process::open_files(proxy.pid()) >= many
-    });
-    let each = process::resident(proxy.pid()).saturating_sub(before) / many as u64;
-    assert!(each <= 4096, "{each} bytes for each of {many} idle connections");
+    let idle: Vec<TcpStream> = (0..many).map(|_| served_once(&proxy)).collect();
+    assert!(process::open_files(proxy.pid()) >= many, "all of them are kept");
+    let with = process::resident(proxy.pid());
     drop(idle);
-    wait::until(Duration::from_secs(5), "all are closed", || {
+    wait::until(Duration::from_secs(10), "all are closed", || {
         process::open_files(proxy.pid()) < 100
     });
+    let mut after = with;
+    let fell = wait::poll(Duration::from_secs(10), || {
+        after = process::resident(proxy.pid());
+        (after.saturating_sub(before) < with.saturating_sub(before) / 4).then_some(())
+    });
+    let each = with.saturating_sub(before) / many as u64;
+    println!(
+        "{cell:?}: RSS {} KiB, with {many} idle connections {} KiB ({each} bytes each), after they \
+         closed {} KiB",
+        before >> 10,
+        with >> 10,
+        after >> 10
+    );
+    assert!(each <= 2048, "{each} bytes for each of {many} idle connections");
+    assert!(fell.is_some(), "{} of {} KiB stay", (after - before) >> 10, (with - before) >> 10);
+}
+
+/// A connection on which one request was answered.
+fn served_once(proxy: &Proxy) -> TcpStream {
+    let mut stream = TcpStream::connect(proxy.web()).unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a.test\r\n\r\n").unwrap();
+    let (mut buffer, mut seen) = ([0; 1024], Vec::new());
+    while !seen.ends_with(b"\n") || !seen.windows(4).any(|w| w == b"\nid=") {
+        let n = stream.read(&mut buffer).unwrap();
+        assert!(n > 0, "closed after {:?}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&buffer[..n]);
+    }
+    stream
 }

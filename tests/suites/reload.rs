@@ -17,6 +17,7 @@ matrix!(
     removed_listener_goes,
     services_change_without_a_failed_request,
     bad_configuration_keeps_the_old,
+    saving_the_file_is_enough,
 );
 
 const SOON: Duration = Duration::from_secs(4);
@@ -92,4 +93,24 @@ fn bad_configuration_keeps_the_old(cell: Cell) {
         Client::try_connect(more).is_ok()
     });
     proxy.assert_well();
+}
+
+fn saving_the_file_is_enough(cell: Cell) {
+    let (old, new) = (Origin::echo("old"), Origin::echo("new"));
+    let mut proxy = Proxy::start(cell, Settings::front(&[old.address]));
+    let mut kept = Client::connect(proxy.web());
+    assert_eq!(kept.get("/before").status, 200);
+    // By renaming a new file over it, as editors do.
+    proxy.settings.services.clear();
+    proxy.settings = proxy.settings.clone().service("app", &[new.address]);
+    proxy.write();
+    wait::until(SOON, "traffic moves", || {
+        kept.get("/after").origin().is_some_and(|o| o.starts_with("new"))
+    });
+    // In place, as `>` does.
+    proxy.settings = proxy.settings.clone().listener("more", &["service: app"]);
+    let more = proxy.settings.address("more");
+    proxy.overwrite();
+    wait::until(SOON, "the new listener accepts", || Client::try_connect(more).is_ok());
+    assert_eq!(kept.get("/still").status, 200, "on the connection from before");
 }

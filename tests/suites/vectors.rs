@@ -324,6 +324,11 @@ fn print_table(cell: Cell, rulings: &[Ruling]) -> Vec<String> {
     }
     let mut failed = Vec::new();
     for Ruling { case, verdict } in rulings {
+        if let Ok(o) = verdict {
+            if case.severity != "must" {
+                println!("OUTCOME {} {} {o}", case.severity, case.id);
+            }
+        }
         if let Err(why) = verdict {
             out += &format!(
                 "{:7} {:32} wanted {}: {why}\n",

@@ -262,62 +262,9 @@ fn via_entries(fields: &[Field<'_>]) -> usize {
     fields.iter().filter(|field| field.tag == Tag::Via).map(entries).sum()
 }
 
-/// Appends `target` (a path with or without query) rewritten by a path modifier; the query stays.
-/// `matched` is the length of the prefix that the route matched.
-pub fn rewrite_path(rewrite: &PathRewrite, target: &[u8], matched: usize, out: &mut Vec<u8>) {
-    let query = target.iter().position(|&b| b == b'?').unwrap_or(target.len());
-    let (path, query) = target.split_at(query);
-    let start = out.len();
-    match rewrite {
-        PathRewrite::Full(full) => out.extend_from_slice(full.as_bytes()),
-        PathRewrite::Prefix(prefix) => {
-            // Gateway API: a trailing slash of prefix and replacement does not count.
-            let rest = path.get(matched..).unwrap_or_default();
-            let prefix = prefix.strip_suffix('/').unwrap_or(prefix).as_bytes();
-            out.extend_from_slice(prefix);
-            let matched_slash = matched > 0 && path.get(matched - 1) == Some(&b'/');
-            if !rest.starts_with(b"/") && (matched_slash || !rest.is_empty()) {
-                out.push(b'/');
-            }
-            out.extend_from_slice(rest);
-        }
-    }
-    if out.get(start) != Some(&b'/') {
-        out.insert(start, b'/');
-    }
-    out.extend_from_slice(query);
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn prefixes_are_replaced_as_in_the_gateway_api_table() {
-        let rewritten = |target: &str, prefix: &str, with: &str| {
-            let mut out = Vec::new();
-            let rewrite = PathRewrite::Prefix(with.into());
-            rewrite_path(&rewrite, target.as_bytes(), prefix.len(), &mut out);
-            String::from_utf8_lossy(&out).into_owned()
-        };
-        for (target, prefix, with, expected) in [
-            ("/foo/bar", "/foo", "/xyz", "/xyz/bar"),
-            ("/foo/bar", "/foo", "/xyz/", "/xyz/bar"),
-            ("/foo/bar", "/foo/", "/xyz", "/xyz/bar"),
-            ("/foo/bar", "/foo/", "/xyz/", "/xyz/bar"),
-            ("/foo", "/foo", "/xyz", "/xyz"),
-            ("/foo/", "/foo", "/xyz", "/xyz/"),
-            ("/foo/bar", "/foo", "", "/bar"),
-            ("/foo/", "/foo", "", "/"),
-            ("/foo", "/foo", "", "/"),
-            ("/foo/", "/foo", "/", "/"),
-            ("/foo", "/foo", "/", "/"),
-            ("/foo/b?q=/c", "/foo", "/", "/b?q=/c"),
-            ("/b", "/", "/xyz", "/xyz/b"),
-        ] {
-            assert_eq!(rewritten(target, prefix, with), expected, "{target} {prefix} {with}");
-        }
-    }
 
     #[test]
     fn a_backend_modifier_wins_over_the_rules() {

@@ -6,6 +6,7 @@ mod reply;
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -115,8 +116,10 @@ impl Connection {
         self.ask.under(&self.pace, settings.timeouts.body_idle);
         self.reply.under(&self.pace, settings.timeouts.body_idle);
         let pace = Rc::clone(&self.pace);
-        let head = self.ask.read_head(worker, entrance, peer, &settings, &pace);
-        let opened = pace.keep(head).await.unwrap_or_else(Err);
+        let opened = {
+            let head = pin!(self.ask.read_head(worker, entrance, peer, &settings, &pace));
+            pace.keep(head).await.unwrap_or_else(Err)
+        };
         pace.clear(Limit::Request);
         match opened {
             Ok(Some((facts, exchange))) => {
@@ -150,7 +153,7 @@ impl Connection {
         let whole = exchange.is_some() && self.ask.skip_body();
         self.reply.queue_answer(answer, exchange, &self.ask, whole);
         let pace = Rc::clone(&self.pace);
-        let sent = pace.keep(self.reply.flush()).await;
+        let sent = pace.keep(pin!(self.reply.flush())).await;
         pace.clear_all();
         let sent = matches!(sent, Ok(Ok(())));
         if !sent {
@@ -173,15 +176,14 @@ impl Connection {
         self.pace.within(Limit::Request, LINGER, Fault::client(Stage::Relay, Cause::IdleTimeout));
         let pace = Rc::clone(&self.pace);
         let ask = &mut self.ask;
-        let _ = pace
-            .keep(async {
-                for _ in 0..LINGER_READS {
-                    if !matches!(ask.throw_away().await, Ok(n) if n > 0) {
-                        break;
-                    }
+        let drained = pin!(async {
+            for _ in 0..LINGER_READS {
+                if !matches!(ask.throw_away().await, Ok(n) if n > 0) {
+                    break;
                 }
-            })
-            .await;
+            }
+        });
+        let _ = pace.keep(drained).await;
     }
 }
 

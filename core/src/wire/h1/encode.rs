@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use super::names::tag;
 use crate::message::{Field, Framing, RequestHead, ResponseHead, Tag, Version};
-use crate::policy::forward::{Modifiers, RequestEdits, ResponseEdits, rewrite_path};
+use crate::policy::forward::{Modifiers, RequestEdits, ResponseEdits};
+use crate::policy::route::rewrite;
 
 /// Ends the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
@@ -18,7 +19,13 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
     out.extend_from_slice(head.method_token);
     out.push(b' ');
     match edits.path {
-        Some((rewrite, matched)) => rewrite_path(rewrite, head.target, matched, out),
+        Some((path, matched)) => {
+            rewrite(path, head.path(), matched, out);
+            if let Some(query) = head.query() {
+                out.push(b'?');
+                out.extend_from_slice(query);
+            }
+        }
         None => out.extend_from_slice(head.target),
     }
     out.extend_from_slice(b" HTTP/1.1\r\n");
