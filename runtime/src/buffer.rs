@@ -9,9 +9,9 @@ pub(crate) const SMALL: usize = 16 * 1024;
 /// For bodies that stream: fewer system calls per byte. Also holds the largest allowed head.
 pub(crate) const LARGE: usize = 256 * 1024;
 
-/// Free buffers kept for the next user: enough for a burst, little enough to give memory back.
-const KEEP_SMALL: usize = 64;
-const KEEP_LARGE: usize = 4;
+/// Free memory kept for the next user at the most, whatever the last second needed.
+const KEEP_SMALL: usize = 4096;
+const KEEP_LARGE: usize = 64;
 
 /// A worker's free buffers, last in first out so that the one handed out is still in the cache.
 #[derive(Clone, Default)]
@@ -19,36 +19,82 @@ pub(crate) struct Buffers(Rc<RefCell<Free>>);
 
 #[derive(Default)]
 struct Free {
-    small: Vec<Box<[u8]>>,
-    large: Vec<Box<[u8]>>,
-    heads: Vec<Vec<u8>>,
+    small: Shelf<Box<[u8]>>,
+    large: Shelf<Box<[u8]>>,
+    heads: Shelf<Vec<u8>>,
+}
+
+/// Free things of one kind.
+struct Shelf<T> {
+    free: Vec<T>,
+    /// The fewest there were since the last trim: so many were not needed.
+    spare: usize,
+}
+
+impl<T> Default for Shelf<T> {
+    fn default() -> Self {
+        Self { free: Vec::new(), spare: 0 }
+    }
+}
+
+impl<T> Shelf<T> {
+    fn take(&mut self) -> Option<T> {
+        let taken = self.free.pop();
+        self.spare = self.spare.min(self.free.len());
+        taken
+    }
+
+    fn put(&mut self, thing: T, most: usize) {
+        if self.free.len() < most {
+            self.free.push(thing);
+        }
+    }
+
+    /// Drops what was not needed since the last time.
+    fn trim(&mut self) -> usize {
+        let spare = self.spare;
+        self.free.drain(..spare);
+        self.spare = self.free.len();
+        spare
+    }
 }
 
 impl Buffers {
     /// A buffer of [`SMALL`] bytes with arbitrary content.
     pub(crate) fn small(&self) -> Buffer {
-        let bytes = self.0.borrow_mut().small.pop();
+        let bytes = self.0.borrow_mut().small.take();
         self.wrap(bytes.unwrap_or_else(|| vec![0; SMALL].into_boxed_slice()))
     }
 
     /// A buffer of [`LARGE`] bytes with arbitrary content.
     pub(crate) fn large(&self) -> Buffer {
-        let bytes = self.0.borrow_mut().large.pop();
+        let bytes = self.0.borrow_mut().large.take();
         self.wrap(bytes.unwrap_or_else(|| vec![0; LARGE].into_boxed_slice()))
     }
 
     /// An empty vector to write a head into; give it back with [`Self::put_back`].
     pub(crate) fn scratch(&self) -> Vec<u8> {
-        self.0.borrow_mut().heads.pop().unwrap_or_default()
+        self.0.borrow_mut().heads.take().unwrap_or_default()
     }
 
     /// Takes back what [`Self::scratch`] gave.
     pub(crate) fn put_back(&self, mut scratch: Vec<u8>) {
-        let mut free = self.0.borrow_mut();
-        if free.heads.len() < KEEP_SMALL && (1..=SMALL).contains(&scratch.capacity()) {
+        if (1..=SMALL).contains(&scratch.capacity()) {
             scratch.clear();
-            free.heads.push(scratch);
+            self.0.borrow_mut().heads.put(scratch, KEEP_SMALL);
         }
+    }
+
+    /// Frees what nobody has needed since the last trim; how many buffers that were.
+    pub(crate) fn trim(&self) -> usize {
+        let free = &mut *self.0.borrow_mut();
+        free.small.trim() + free.large.trim() + free.heads.trim()
+    }
+
+    /// Bytes in free buffers.
+    pub(crate) fn free_bytes(&self) -> usize {
+        let free = self.0.borrow();
+        free.small.free.len() * SMALL + free.large.free.len() * LARGE
     }
 
     fn wrap(&self, bytes: Box<[u8]>) -> Buffer {
@@ -80,10 +126,28 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut free = self.home.0.borrow_mut();
-        match bytes.len() {
-            SMALL if free.small.len() < KEEP_SMALL => free.small.push(bytes),
-            LARGE if free.large.len() < KEEP_LARGE => free.large.push(bytes),
-            _ => {}
+        if bytes.len() == LARGE {
+            free.large.put(bytes, KEEP_LARGE);
+        } else {
+            free.small.put(bytes, KEEP_SMALL);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Buffers, SMALL};
+
+    #[test]
+    fn what_was_not_needed_for_a_while_is_freed() {
+        let buffers = Buffers::default();
+        let burst: Vec<_> = (0..10).map(|_| buffers.small()).collect();
+        drop(burst);
+        assert_eq!(buffers.trim(), 0, "all were needed since the last trim");
+        drop((buffers.small(), buffers.small()));
+        assert_eq!(buffers.trim(), 8);
+        assert_eq!(buffers.free_bytes(), 2 * SMALL);
+        assert_eq!(buffers.trim(), 2);
+        assert_eq!(buffers.trim(), 0);
     }
 }

@@ -69,5 +69,6 @@ impl Drop for Open {
         worker.connections.set(worker.connections.get() - 1);
         worker.metrics().set(Gauge::Connections, worker.connections.get() as u64);
         worker.connection_ended();
+        worker.stir();
     }
 }

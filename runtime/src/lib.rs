@@ -27,6 +27,7 @@ mod lines;
 mod listen;
 pub mod log;
 pub mod machine;
+mod memory;
 mod metrics;
 mod pace;
 mod pooled;

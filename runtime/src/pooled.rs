@@ -11,8 +11,8 @@ use std::ptr::NonNull;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-/// Free blocks kept: a burst's worth.
-const KEEP: usize = 256;
+/// Free blocks kept at the most.
+const KEEP: usize = 4096;
 
 /// Blocks for futures of one type (more exactly: of one layout).
 #[derive(Clone, Default)]
@@ -22,6 +22,8 @@ pub(crate) struct Blocks(Rc<Free>);
 struct Free {
     layout: Cell<Option<Layout>>,
     blocks: RefCell<Vec<NonNull<u8>>>,
+    /// The fewest there were since the last trim: so many were not needed.
+    spare: Cell<usize>,
 }
 
 impl Blocks {
@@ -33,7 +35,10 @@ impl Blocks {
             self.0.layout.set(Some(layout));
         }
         let reused = if self.0.layout.get() == Some(layout) {
-            self.0.blocks.borrow_mut().pop()
+            let mut blocks = self.0.blocks.borrow_mut();
+            let block = blocks.pop();
+            self.0.spare.set(self.0.spare.get().min(blocks.len()));
+            block
         } else {
             None
         };
@@ -49,13 +54,29 @@ impl Blocks {
     }
 }
 
-impl Drop for Free {
-    fn drop(&mut self) {
+impl Blocks {
+    /// Frees what nobody has needed since the last trim; how many blocks that were.
+    pub(crate) fn trim(&self) -> usize {
+        let spare = self.0.spare.get();
+        self.0.free(spare);
+        self.0.spare.set(self.0.blocks.borrow().len());
+        spare
+    }
+}
+
+impl Free {
+    fn free(&self, count: usize) {
         let Some(layout) = self.layout.get() else { return };
-        for block in self.blocks.get_mut().drain(..) {
+        for block in self.blocks.borrow_mut().drain(..count) {
             // SAFETY: every kept block was allocated with this layout.
             unsafe { dealloc(block.as_ptr(), layout) };
         }
+    }
+}
+
+impl Drop for Free {
+    fn drop(&mut self) {
+        self.free(self.blocks.borrow().len());
     }
 }
 

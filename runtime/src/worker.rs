@@ -24,6 +24,7 @@ use crate::access_log::AccessLog;
 use crate::buffer::Buffers;
 use crate::clock;
 use crate::inbox::{Command, Inbox, Letterbox};
+use crate::memory;
 use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
 use crate::pool::{Keep, Pool};
 use crate::pooled::Blocks;
@@ -276,12 +277,14 @@ impl Worker {
         self.pool.sweep(&self.timers, || self.settings().keep).await;
     }
 
-    /// Brings gauges and the access log up to date once a second, as long as there is traffic.
+    /// Brings gauges and the access log up to date once a second and gives memory back, as long as
+    /// there is traffic and until nothing is left to give back.
     async fn tick(self: Rc<Self>) {
         let alarm = self.timers.alarm();
+        let mut held = false;
         loop {
             poll_fn(|cx| {
-                if self.busy.get() {
+                if held || self.busy.get() {
                     return Poll::Ready(());
                 }
                 self.ticking.set(Some(cx.waker().clone()));
@@ -290,9 +293,14 @@ impl Worker {
             .await;
             alarm.set(clock::now() + TICK);
             alarm.passed().await;
-            self.busy.set(false);
+            let busy = self.busy.replace(false);
             self.recorder.flush();
+            let freed = self.buffers.trim() + self.blocks.trim();
             self.publish_beliefs();
+            if !busy && freed == 0 {
+                memory::give_back();
+            }
+            held = busy || freed > 0;
         }
     }
 
@@ -307,6 +315,7 @@ impl Worker {
 
     fn publish_beliefs(&self) {
         self.metrics().set(Gauge::PoolIdle, self.pool.len() as u64);
+        self.metrics().set(Gauge::BufferBytes, self.buffers.free_bytes() as u64);
         let world = self.world.borrow();
         for (id, series) in self.series.borrow().iter().flatten() {
             if let Some(endpoint) = world.endpoint(*id) {

@@ -23,6 +23,7 @@ pub mod matrix;
 pub mod meaning;
 pub mod origin;
 pub mod peer;
+pub mod policy;
 pub mod ports;
 pub mod process;
 pub mod proxy;

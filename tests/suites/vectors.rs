@@ -17,9 +17,11 @@ use ringway_tests::judge::{Evidence, judge};
 use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::{Moment, Origin};
+use ringway_tests::policy;
 use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::reply::Act;
+use ringway_tests::response;
 use ringway_tests::settings::Settings;
 use ringway_tests::strict::Recorded;
 use ringway_tests::vector::{self, Case};
@@ -29,10 +31,13 @@ matrix!(every_case);
 
 const LANES: usize = 12;
 
-/// How a case ended: the outcome that held, or what was seen instead.
+/// How a case ended.
 struct Ruling {
     case: Case,
+    /// The outcome that held, or what was seen instead.
     verdict: Result<String, String>,
+    /// What the client got: a status of the proxy's own, or `forwarded`.
+    answer: String,
 }
 
 struct Lane {
@@ -43,9 +48,8 @@ struct Lane {
 }
 
 fn every_case(cell: Cell) {
-    let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("vectors/h1.json");
     let only = std::env::var("RINGWAY_TESTS_ONLY").unwrap_or_default();
-    let mut cases = vector::load(&file);
+    let mut cases = vector::load(&beside_manifest("vectors/h1.json"));
     cases.retain(|c| c.id.contains(&only));
     // Slow ones first, so that they end beside the others.
     cases.sort_by_key(|c| !c.slow());
@@ -82,8 +86,9 @@ fn every_case(cell: Cell) {
                     let Some(case) = queue.lock().unwrap().next() else {
                         return;
                     };
-                    let verdict = lane.run(&case);
-                    rulings.lock().unwrap().push(Ruling { case, verdict });
+                    let mut answer = String::new();
+                    let verdict = lane.run(&case, &mut answer);
+                    rulings.lock().unwrap().push(Ruling { case, verdict, answer });
                 }
             });
         }
@@ -94,6 +99,38 @@ fn every_case(cell: Cell) {
     let failed = print_table(cell, &rulings);
     proxy.assert_files(baseline);
     assert!(failed.is_empty(), "{cell:?}: {} `must` cases failed: {failed:?}", failed.len());
+    as_documented(&rulings);
+}
+
+fn beside_manifest(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
+/// Every choice is the one that POLICY.md explains.
+fn as_documented(rulings: &[Ruling]) {
+    let decisions = policy::load(&beside_manifest("POLICY.md"));
+    let chosen = rulings.iter().filter(|r| r.case.severity != "must");
+    let differs = chosen.filter_map(|r| {
+        let documented = decisions.iter().find(|d| d.id == r.case.id).map(|d| &d.answer);
+        let differs = documented != Some(&r.answer);
+        differs.then(|| format!("{}: {}, documented {documented:?}", r.case.id, r.answer))
+    });
+    let differs: Vec<String> = differs.collect();
+    assert!(differs.is_empty(), "not as in POLICY.md: {differs:#?}");
+}
+
+#[test]
+fn each_choice_is_documented_once() {
+    let mut documented: Vec<(String, String)> = policy::load(&beside_manifest("POLICY.md"))
+        .into_iter()
+        .map(|decision| (decision.id, decision.severity))
+        .collect();
+    let cases = vector::load(&beside_manifest("vectors/h1.json")).into_iter();
+    let chosen = cases.filter(|case| case.severity != "must");
+    let mut chosen: Vec<(String, String)> = chosen.map(|case| (case.id, case.severity)).collect();
+    documented.sort();
+    chosen.sort();
+    assert_eq!(documented, chosen);
 }
 
 fn lane_origin(script: Arc<Mutex<Option<Case>>>) -> Origin {
@@ -140,7 +177,7 @@ fn idle_acts(case: &Case, request: &Recorded) -> Vec<Act> {
 }
 
 impl Lane {
-    fn run(&self, case: &Case) -> Result<String, String> {
+    fn run(&self, case: &Case, answer: &mut String) -> Result<String, String> {
         *self.script.lock().unwrap() = Some(case.clone());
         let mark = self.origin.next_sequence();
         let client = match case.read_rate {
@@ -154,6 +191,13 @@ impl Lane {
             client.abandon();
             verdict
         });
+        let first = response::read(&client.data(), &case.method, client.end());
+        *answer = match first {
+            Some((response, _)) if response.local() && response.status >= 400 => {
+                response.status.to_string()
+            }
+            _ => "forwarded".to_owned(),
+        };
         drop(client);
         let outcome = verdict?;
         self.clean_afterwards()?;
@@ -324,11 +368,6 @@ fn print_table(cell: Cell, rulings: &[Ruling]) -> Vec<String> {
     }
     let mut failed = Vec::new();
     for Ruling { case, verdict } in rulings {
-        if let Ok(o) = verdict {
-            if case.severity != "must" {
-                println!("OUTCOME {} {} {o}", case.severity, case.id);
-            }
-        }
         if let Err(why) = verdict {
             out += &format!(
                 "{:7} {:32} wanted {}: {why}\n",
