@@ -17,9 +17,10 @@ use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
 use crate::pool::Upstream;
 use crate::relay::{self, Idle};
+use crate::settings::Settings;
 use crate::stream::{Client, Request, Response, Sink, Source};
 use crate::upstream;
-use crate::worker::{Settings, Worker};
+use crate::worker::Worker;
 
 /// A client that has ended its sending direction may only have done that, and still read the
 /// answer; or it may have left. It is taken to have left when the answer takes longer than this.

@@ -5,6 +5,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 use std::rc::Rc;
 
+use ringway_core::cluster::EndpointId;
 use ringway_core::exchange::{Attempt, End, Flow, Step, Verdict};
 use ringway_core::message::{Cause, Fault, Method, RequestHead, Stage};
 use ringway_core::policy::answer::Answer;
@@ -57,6 +58,9 @@ pub(crate) struct Exchange {
     connect: bool,
     flow: Option<Flow>,
     entry: Option<access_log::Entry>,
+    /// The endpoint of the last attempt, and what became of it.
+    tried: Option<EndpointId>,
+    failed: Option<(EndpointId, Fault)>,
     fault: Option<Fault>,
     local: bool,
     status: Option<u16>,
@@ -86,6 +90,8 @@ impl Exchange {
             connect: head.method == Method::Connect,
             flow: Some(flow),
             entry,
+            tried: None,
+            failed: None,
             fault: None,
             local: false,
             status: None,
@@ -108,12 +114,23 @@ impl Exchange {
         let Some(flow) = &mut self.flow else { return Step::Answer(CLOSED) };
         let step = flow.next(&mut self.worker.world.borrow_mut(), clock::now());
         if let Step::Try(attempt) = &step {
+            self.count_failed();
             self.count_attempt(attempt);
         }
         step
     }
 
-    fn count_attempt(&self, attempt: &Attempt) {
+    /// An attempt that another one follows; the last one is counted with the record.
+    fn count_failed(&mut self) {
+        if let Some((endpoint, fault)) = self.failed.take()
+            && let Some(series) = self.worker.known_series(endpoint)
+        {
+            self.worker.failed(&series, fault, None);
+        }
+    }
+
+    fn count_attempt(&mut self, attempt: &Attempt) {
+        self.tried = Some(attempt.endpoint);
         let direction = direction(self.entrance.settings.borrow().kind);
         if let Some(series) = self.worker.series(attempt.endpoint, direction) {
             series.request();
@@ -122,6 +139,7 @@ impl Exchange {
 
     fn failed(&mut self, broken: &Broken) {
         self.received.set(0);
+        self.failed = self.tried.map(|endpoint| (endpoint, broken.fault));
         if let Some(flow) = &mut self.flow {
             let mut world = self.worker.world.borrow_mut();
             flow.failed(broken.fault, broken.sent, &mut world, clock::now());

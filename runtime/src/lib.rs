@@ -17,6 +17,7 @@ mod upstream;
 // The ground it stands on.
 mod access_log;
 mod admin;
+mod beliefs;
 mod buffer;
 mod clock;
 pub mod cpus;
@@ -32,6 +33,8 @@ mod metrics;
 mod pace;
 mod pooled;
 pub mod ring;
+mod seat;
+mod settings;
 mod shares;
 mod socket;
 mod state;

@@ -3,6 +3,7 @@
 //! never holds up a worker; lines that find no room are dropped.
 
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use ringway_config::{Log, LogFormat, Sink};
@@ -40,9 +41,12 @@ impl std::fmt::Display for LogError {
 
 impl std::error::Error for LogError {}
 
-/// Changes the level; clones change the same log.
-#[derive(Debug, Clone)]
-pub struct Level(reload::Handle<EnvFilter, Registry>);
+/// The log is the process's, and so is its level.
+static CURRENT: OnceLock<Level> = OnceLock::new();
+
+/// Changes the level.
+#[derive(Debug)]
+pub(crate) struct Level(reload::Handle<EnvFilter, Registry>);
 
 /// Keeps the log's thread; drop it last, so that the last lines are written.
 #[derive(Debug)]
@@ -52,7 +56,7 @@ pub struct Guard(Option<Writer>);
 ///
 /// # Errors
 /// [`LogError`]
-pub fn start(settings: &Log) -> Result<(Level, Guard), LogError> {
+pub fn start(settings: &Log) -> Result<Guard, LogError> {
     let filter = filter(&settings.level)?;
     let (lines, writer) = lines::start("log", &Sink::Stderr, WAITING).map_err(LogError::Thread)?;
     let (filter, handle) = reload::Layer::new(filter);
@@ -66,7 +70,13 @@ pub fn start(settings: &Log) -> Result<(Level, Guard), LogError> {
     };
     let log = tracing_subscriber::registry().with(filter).with(printer);
     log.try_init().map_err(|_| LogError::Twice)?;
-    Ok((Level(handle), Guard(Some(writer))))
+    let _ = CURRENT.set(Level(handle));
+    Ok(Guard(Some(writer)))
+}
+
+/// The level of the process's log, once [`start`] has set it up.
+pub(crate) fn level() -> Option<&'static Level> {
+    CURRENT.get()
 }
 
 fn filter(level: &str) -> Result<EnvFilter, LogError> {
@@ -75,7 +85,7 @@ fn filter(level: &str) -> Result<EnvFilter, LogError> {
 
 impl Level {
     /// The level now.
-    pub fn get(&self) -> Option<String> {
+    pub(crate) fn get(&self) -> Option<String> {
         self.0.with_current(ToString::to_string).ok()
     }
 
@@ -83,7 +93,7 @@ impl Level {
     ///
     /// # Errors
     /// [`LogError::Level`]
-    pub fn set(&self, level: &str) -> Result<(), LogError> {
+    pub(crate) fn set(&self, level: &str) -> Result<(), LogError> {
         let filter = filter(level)?;
         self.0.reload(filter).map_err(|why| LogError::Level(why.to_string()))
     }

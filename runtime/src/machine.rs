@@ -1,9 +1,7 @@
 //! The whole machine: discovery, workers and the admin server, started together, reloaded as one
 //! and drained in order.
 
-use std::collections::hash_map::RandomState;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
@@ -11,22 +9,19 @@ use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
 use ringway_config::{Config, Listener};
 use ringway_discovery as discovery;
-use ringway_discovery::mailbox::{self, Mailbox};
 
-use crate::access_log::AccessLog;
 use crate::admin::Admin;
 use crate::cpus;
-use crate::inbox::{self, Command, Inbox, Letterbox};
+use crate::inbox::{Command, Letterbox};
 use crate::lines::{self, Lines};
 use crate::listen;
-use crate::metrics::{Driver, Registry};
-use crate::ring;
+use crate::metrics::Registry;
+use crate::seat::{Posts, Seat};
 use crate::shares::Shares;
 use crate::state::{AdminState, Readiness, Shown};
-use crate::worker::{Start, Worker};
 
 pub use crate::metrics::{EndpointTotals, Histogram};
 
@@ -291,11 +286,6 @@ impl Machine {
     }
 }
 
-/// File descriptors this process may have open.
-pub(crate) fn descriptor_limit() -> u64 {
-    crate::fds::limit().map_or(1024, |limit| limit.soft)
-}
-
 type Bound = (SocketAddr, Vec<OwnedFd>);
 
 fn bind(listener: &Listener, workers: usize, ours: bool) -> Result<Bound, StartError> {
@@ -310,93 +300,4 @@ fn access_log(config: &Config) -> Result<(Option<Lines>, Option<lines::Writer>),
     let opened = lines::start("access-log", &config.access_log.sink, LOG_BLOCKS);
     let (lines, writer) = opened.map_err(StartError::new("cannot open the access log"))?;
     Ok((Some(lines), Some(writer)))
-}
-
-/// Both ends of every worker's mailbox and inbox.
-struct Posts {
-    publishers: Vec<mailbox::Publisher>,
-    mailboxes: Vec<Mailbox>,
-    letterboxes: Vec<Letterbox>,
-    inboxes: Vec<Inbox>,
-}
-
-impl Posts {
-    fn open(workers: usize) -> io::Result<Self> {
-        let mut posts = Self {
-            publishers: Vec::new(),
-            mailboxes: Vec::new(),
-            letterboxes: Vec::new(),
-            inboxes: Vec::new(),
-        };
-        for _ in 0..workers {
-            let (publisher, mailbox) = mailbox::pair()?;
-            posts.publishers.push(publisher);
-            posts.mailboxes.push(mailbox);
-            let (letterbox, inbox) = inbox::pair()?;
-            posts.letterboxes.push(letterbox);
-            posts.inboxes.push(inbox);
-        }
-        Ok(posts)
-    }
-}
-
-/// Everything that a worker's thread takes with it.
-struct Seat {
-    index: usize,
-    core: Option<usize>,
-    config: Arc<Config>,
-    registry: Registry,
-    lines: Option<Lines>,
-    shares: Arc<Shares>,
-    readiness: Arc<Readiness>,
-    letterboxes: Arc<[Letterbox]>,
-    mailbox: Mailbox,
-    inbox: Inbox,
-    started: Sender<io::Result<()>>,
-    finishing: Sender<()>,
-}
-
-impl Seat {
-    fn take(self) -> io::Result<JoinHandle<()>> {
-        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || self.work())
-    }
-
-    fn work(self) {
-        let index = self.index;
-        if let Some(core) = self.core
-            && !cpus::pin(core)
-        {
-            tracing::warn!(worker = index, core, "cannot be pinned");
-        }
-        // The ring belongs to the thread that makes it.
-        let (mut event_loop, report) = match ring::build(self.config.workers.driver) {
-            Ok(built) => built,
-            Err(error) => return drop(self.started.send(Err(error))),
-        };
-        tracing::info!(worker = index, driver = %report, "event loop");
-        let metrics = self.registry.worker(index);
-        metrics.driver(Driver {
-            name: report.rung.driver(),
-            flags: String::from(report.rung.flags()),
-        });
-        let _ = self.started.send(Ok(()));
-        let format = self.config.access_log.format;
-        let worker = Start {
-            index,
-            access_log: self.lines.and_then(|lines| AccessLog::new(format, lines)),
-            config: self.config,
-            metrics,
-            shares: self.shares,
-            readiness: self.readiness,
-            letterboxes: self.letterboxes,
-            seed: RandomState::new().build_hasher().finish(),
-        };
-        let (mailbox, inbox) = (self.mailbox, self.inbox);
-        let result =
-            event_loop.block_on(async move { Worker::new(worker).run(mailbox, inbox).await });
-        if let Err(error) = result {
-            tracing::error!(worker = index, %error, "ended");
-        }
-        let _ = self.finishing.send(());
-    }
 }

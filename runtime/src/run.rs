@@ -72,8 +72,7 @@ pub(crate) fn load(path: &Path) -> Result<Config, Errors> {
 
 /// The log is written until the guard is dropped.
 fn log(config: &Config) -> Result<Guard, Failure> {
-    let (_, guard) = log::start(&config.log).map_err(|e| Failure::new(e.to_string()))?;
-    Ok(guard)
+    log::start(&config.log).map_err(|e| Failure::new(e.to_string()))
 }
 
 fn refused(errors: &Errors) -> Failure {

@@ -272,44 +272,36 @@ pub(crate) fn connect_result(writer: &Writer) -> io::Result<()> {
 }
 
 fn recv(fd: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
-    loop {
-        // SAFETY: the pointer and length describe `buffer`, which outlives the call.
-        let n = unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) };
-        match usize::try_from(n) {
-            Ok(n) => return Ok(n),
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
-        }
-    }
+    // SAFETY: the pointer and length describe `buffer`, which outlives the call.
+    uninterrupted(|| unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) })
 }
 
 fn send(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    if let [only] = parts {
+        // SAFETY: the pointer and length describe `only`, which outlives the call.
+        return uninterrupted(|| unsafe {
+            libc::send(fd, only.as_ptr().cast(), only.len(), flags)
+        });
+    }
+    // SAFETY: all-zero is a valid msghdr.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = parts.as_ptr().cast_mut().cast();
+    message.msg_iovlen = parts.len();
+    // SAFETY: IoSlice is ABI-compatible with iovec; the slices outlive the call, which only reads
+    // through them.
+    uninterrupted(|| unsafe { libc::sendmsg(fd, &raw const message, flags) })
+}
+
+/// The result of a system call, made again when a signal came in between.
+fn uninterrupted(mut call: impl FnMut() -> isize) -> io::Result<usize> {
     loop {
-        let n = if let [only] = parts {
-            // SAFETY: the pointer and length describe `only`, which outlives the call.
-            unsafe { libc::send(fd, only.as_ptr().cast(), only.len(), flags) }
-        } else {
-            // SAFETY: all-zero is a valid msghdr.
-            let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
-            message.msg_iov = parts.as_ptr().cast_mut().cast();
-            message.msg_iovlen = parts.len();
-            // SAFETY: IoSlice is ABI-compatible with iovec; the slices outlive the call, which
-            // only reads through them.
-            unsafe { libc::sendmsg(fd, &raw const message, flags) }
-        };
-        match usize::try_from(n) {
-            Ok(n) => return Ok(n),
-            Err(_) => {
-                let error = io::Error::last_os_error();
-                if error.kind() != io::ErrorKind::Interrupted {
-                    return Err(error);
-                }
-            }
+        if let Ok(n) = usize::try_from(call()) {
+            return Ok(n);
+        }
+        let error = io::Error::last_os_error();
+        if error.kind() != io::ErrorKind::Interrupted {
+            return Err(error);
         }
     }
 }

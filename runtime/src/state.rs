@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::admin::State;
 use crate::inbox::{Command, Letterbox};
+use crate::log;
 use crate::metrics::Registry;
 
 /// How long a worker may take to say what it believes.
@@ -90,6 +91,15 @@ impl State for AdminState {
         workers.sort_by_key(|worker| worker["worker"].as_u64());
         let shown = json!({ "workers": workers, "discovery": self.discovery.status() });
         serde_json::to_string_pretty(&shown).unwrap_or_default()
+    }
+
+    fn log_level(&self) -> Option<String> {
+        log::level()?.get()
+    }
+
+    fn set_log_level(&self, level: &str) -> Result<(), String> {
+        let current = log::level().ok_or("there is no log")?;
+        current.set(level).map_err(|error| error.to_string())
     }
 
     fn metrics_text(&self) -> String {

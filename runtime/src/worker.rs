@@ -15,9 +15,7 @@ use ringway_core::cluster::{EndpointId, World};
 use ringway_core::message::Fault;
 use ringway_core::policy::classify::classify;
 use ringway_core::time::Instant;
-use ringway_core::wire::h1::head::Limits;
 use ringway_discovery::mailbox::{Mailbox, Slot};
-use serde_json::{Value, json};
 
 use crate::accept::{self, Entrance};
 use crate::access_log::AccessLog;
@@ -26,9 +24,10 @@ use crate::clock;
 use crate::inbox::{Command, Inbox, Letterbox};
 use crate::memory;
 use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
-use crate::pool::{Keep, Pool};
+use crate::pool::Pool;
 use crate::pooled::Blocks;
 use crate::record::Recorder;
+use crate::settings::Settings;
 use crate::shares::Shares;
 use crate::socket::{self, Wake};
 use crate::state::Readiness;
@@ -58,46 +57,12 @@ pub(crate) struct Worker {
     settings: RefCell<Rc<Settings>>,
     entrances: RefCell<Vec<Rc<Entrance>>>,
     waiting: RefCell<Vec<(Listener, OwnedFd)>>,
-    series: RefCell<Vec<Option<(EndpointId, Series)>>>,
+    pub(crate) series: RefCell<Vec<Option<(EndpointId, Series)>>>,
     draining: Cell<Option<Instant>>,
     said_paused: Cell<Option<Instant>>,
     ended: Cell<Option<Waker>>,
     ticking: Cell<Option<Waker>>,
     busy: Cell<bool>,
-}
-
-/// What the data path needs of the configuration.
-pub(crate) struct Settings {
-    pub(crate) timeouts: ringway_config::Timeouts,
-    pub(crate) head: Limits,
-    pub(crate) keep: Keep,
-    /// Client connections of the whole process.
-    pub(crate) connections: usize,
-}
-
-impl Settings {
-    fn new(config: &Config) -> Self {
-        Self {
-            timeouts: config.timeouts.clone(),
-            head: Limits {
-                head_bytes: config.limits.head_bytes,
-                target_bytes: config.limits.target_bytes,
-                fields: config.limits.fields,
-            },
-            keep: Keep {
-                connections: config.limits.pool_idle_per_endpoint,
-                idle: config.timeouts.idle_upstream,
-            },
-            connections: config.limits.connections.unwrap_or_else(affordable_connections),
-        }
-    }
-}
-
-/// Three quarters of the file descriptors: the rest is for connections to endpoints, so that a
-/// flood of clients does not cut those that are served off from their upstreams.
-fn affordable_connections() -> usize {
-    let limit = crate::machine::descriptor_limit();
-    usize::try_from(limit / 4 * 3).unwrap_or(usize::MAX)
 }
 
 /// What a worker begins with.
@@ -313,55 +278,6 @@ impl Worker {
         }
     }
 
-    fn publish_beliefs(&self) {
-        self.metrics().set(Gauge::PoolIdle, self.pool.len() as u64);
-        self.metrics().set(Gauge::BufferBytes, self.buffers.free_bytes() as u64);
-        let world = self.world.borrow();
-        for (id, series) in self.series.borrow().iter().flatten() {
-            if let Some(endpoint) = world.endpoint(*id) {
-                series.state(endpoint.weight(), endpoint.outstanding(), endpoint.latency());
-            }
-        }
-    }
-
-    /// What this worker believes, for the admin server.
-    fn beliefs(&self) -> Value {
-        self.publish_beliefs();
-        let world = self.world.borrow();
-        let view = Rc::clone(world.view());
-        let clusters: Vec<Value> = (0_u32..)
-            .zip(&view.snapshot().clusters)
-            .filter_map(|(index, said)| {
-                let cluster = world.cluster(view.cluster(index)?)?;
-                let endpoints: Vec<Value> = world
-                    .members(cluster)
-                    .map(|endpoint| {
-                        json!({
-                            "address": endpoint.address().to_string(),
-                            "name": endpoint.name(),
-                            "weight": endpoint.weight(),
-                            "outstanding": endpoint.outstanding(),
-                            "latency_ms": endpoint.latency().map(|l| l.as_secs_f64() * 1e3),
-                        })
-                    })
-                    .collect();
-                Some(json!({
-                    "namespace": &*said.key.namespace,
-                    "service": &*said.key.service,
-                    "port": said.key.port,
-                    "endpoints": endpoints,
-                }))
-            })
-            .collect();
-        json!({
-            "worker": self.index,
-            "generation": view.snapshot().generation,
-            "connections": self.connections.get(),
-            "pooled": self.pool.len(),
-            "clusters": clusters,
-        })
-    }
-
     /// The worker's metrics.
     pub(crate) fn metrics(&self) -> &WorkerMetrics {
         self.recorder.metrics()
@@ -404,9 +320,8 @@ impl Worker {
         Some(series.clone())
     }
 
-    /// A request was refused before it could become an exchange.
-    pub(crate) fn refused(&self, series: &Series, fault: Fault, status: Option<u16>) {
-        series.request();
+    /// A request or an attempt, already counted as begun, has failed without a record of its own.
+    pub(crate) fn failed(&self, series: &Series, fault: Fault, status: Option<u16>) {
         let outcome = Outcome {
             status,
             classification: classify(status, true, Some(fault)),

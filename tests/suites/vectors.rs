@@ -367,7 +367,7 @@ fn print_table(cell: Cell, rulings: &[Ruling]) -> Vec<String> {
         out += "\n";
     }
     let mut failed = Vec::new();
-    for Ruling { case, verdict } in rulings {
+    for Ruling { case, verdict, .. } in rulings {
         if let Err(why) = verdict {
             out += &format!(
                 "{:7} {:32} wanted {}: {why}\n",

@@ -14,8 +14,9 @@ use crate::access_log;
 use crate::exchange::Exchange;
 use crate::h1::Incoming;
 use crate::pace::{Limit, Pace};
+use crate::settings::Settings;
 use crate::stream::{Part, Request, Source};
-use crate::worker::{Settings, Worker};
+use crate::worker::Worker;
 
 /// What has to be known of a request to answer it.
 #[derive(Clone, Copy)]

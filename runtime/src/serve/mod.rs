@@ -139,7 +139,8 @@ impl Connection {
     async fn refuse(&mut self, fault: Fault, entrance: &Entrance, worker: &Worker) {
         let answer = Answer::to(fault);
         let said = self.say(answer, None).await;
-        worker.refused(&entrance.series, fault, said.then_some(answer.status));
+        entrance.series.request();
+        worker.failed(&entrance.series, fault, said.then_some(answer.status));
     }
 
     /// Sends an answer of the proxy's own; false when there is nobody to tell.

@@ -1,0 +1,60 @@
+//! What a worker believes of the world, shown to the metrics and to the admin server.
+
+use std::rc::Rc;
+
+use serde_json::{Value, json};
+
+use crate::metrics::Gauge;
+use crate::worker::Worker;
+
+impl Worker {
+    /// Brings the gauges up to date.
+    pub(crate) fn publish_beliefs(&self) {
+        self.metrics().set(Gauge::PoolIdle, self.pool.len() as u64);
+        self.metrics().set(Gauge::BufferBytes, self.buffers.free_bytes() as u64);
+        let world = self.world.borrow();
+        for (id, series) in self.series.borrow().iter().flatten() {
+            if let Some(endpoint) = world.endpoint(*id) {
+                series.state(endpoint.weight(), endpoint.outstanding(), endpoint.latency());
+            }
+        }
+    }
+
+    /// What this worker believes, for the admin server.
+    pub(crate) fn beliefs(&self) -> Value {
+        self.publish_beliefs();
+        let world = self.world.borrow();
+        let view = Rc::clone(world.view());
+        let clusters: Vec<Value> = (0_u32..)
+            .zip(&view.snapshot().clusters)
+            .filter_map(|(index, said)| {
+                let cluster = world.cluster(view.cluster(index)?)?;
+                let endpoints: Vec<Value> = world
+                    .members(cluster)
+                    .map(|endpoint| {
+                        json!({
+                            "address": endpoint.address().to_string(),
+                            "name": endpoint.name(),
+                            "weight": endpoint.weight(),
+                            "outstanding": endpoint.outstanding(),
+                            "latency_ms": endpoint.latency().map(|l| l.as_secs_f64() * 1e3),
+                        })
+                    })
+                    .collect();
+                Some(json!({
+                    "namespace": &*said.key.namespace,
+                    "service": &*said.key.service,
+                    "port": said.key.port,
+                    "endpoints": endpoints,
+                }))
+            })
+            .collect();
+        json!({
+            "worker": self.index,
+            "generation": view.snapshot().generation,
+            "connections": self.connections.get(),
+            "pooled": self.pool.len(),
+            "clusters": clusters,
+        })
+    }
+}

@@ -1,0 +1,111 @@
+//! A worker's thread: pinned, with an event loop made on it, and then the worker until it ends.
+
+use std::collections::hash_map::RandomState;
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+
+use crossbeam_channel::Sender;
+use ringway_config::Config;
+use ringway_discovery::mailbox::{self, Mailbox};
+
+use crate::access_log::AccessLog;
+use crate::cpus;
+use crate::inbox::{self, Inbox, Letterbox};
+use crate::lines::Lines;
+use crate::metrics::{Driver, Registry};
+use crate::ring;
+use crate::shares::Shares;
+use crate::state::Readiness;
+use crate::worker::{Start, Worker};
+
+/// Both ends of every worker's mailbox and inbox.
+pub(crate) struct Posts {
+    pub(crate) publishers: Vec<mailbox::Publisher>,
+    pub(crate) mailboxes: Vec<Mailbox>,
+    pub(crate) letterboxes: Vec<Letterbox>,
+    pub(crate) inboxes: Vec<Inbox>,
+}
+
+impl Posts {
+    pub(crate) fn open(workers: usize) -> io::Result<Self> {
+        let mut posts = Self {
+            publishers: Vec::new(),
+            mailboxes: Vec::new(),
+            letterboxes: Vec::new(),
+            inboxes: Vec::new(),
+        };
+        for _ in 0..workers {
+            let (publisher, mailbox) = mailbox::pair()?;
+            posts.publishers.push(publisher);
+            posts.mailboxes.push(mailbox);
+            let (letterbox, inbox) = inbox::pair()?;
+            posts.letterboxes.push(letterbox);
+            posts.inboxes.push(inbox);
+        }
+        Ok(posts)
+    }
+}
+
+/// Everything that a worker's thread takes with it.
+pub(crate) struct Seat {
+    pub(crate) index: usize,
+    pub(crate) core: Option<usize>,
+    pub(crate) config: Arc<Config>,
+    pub(crate) registry: Registry,
+    pub(crate) lines: Option<Lines>,
+    pub(crate) shares: Arc<Shares>,
+    pub(crate) readiness: Arc<Readiness>,
+    pub(crate) letterboxes: Arc<[Letterbox]>,
+    pub(crate) mailbox: Mailbox,
+    pub(crate) inbox: Inbox,
+    pub(crate) started: Sender<io::Result<()>>,
+    pub(crate) finishing: Sender<()>,
+}
+
+impl Seat {
+    /// Starts the thread.
+    pub(crate) fn take(self) -> io::Result<JoinHandle<()>> {
+        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || self.work())
+    }
+
+    fn work(self) {
+        let index = self.index;
+        if let Some(core) = self.core
+            && !cpus::pin(core)
+        {
+            tracing::warn!(worker = index, core, "cannot be pinned");
+        }
+        // The ring belongs to the thread that makes it.
+        let (mut event_loop, report) = match ring::build(self.config.workers.driver) {
+            Ok(built) => built,
+            Err(error) => return drop(self.started.send(Err(error))),
+        };
+        tracing::info!(worker = index, driver = %report, "event loop");
+        let metrics = self.registry.worker(index);
+        metrics.driver(Driver {
+            name: report.rung.driver(),
+            flags: String::from(report.rung.flags()),
+        });
+        let _ = self.started.send(Ok(()));
+        let format = self.config.access_log.format;
+        let worker = Start {
+            index,
+            access_log: self.lines.and_then(|lines| AccessLog::new(format, lines)),
+            config: self.config,
+            metrics,
+            shares: self.shares,
+            readiness: self.readiness,
+            letterboxes: self.letterboxes,
+            seed: RandomState::new().build_hasher().finish(),
+        };
+        let (mailbox, inbox) = (self.mailbox, self.inbox);
+        let result =
+            event_loop.block_on(async move { Worker::new(worker).run(mailbox, inbox).await });
+        if let Err(error) = result {
+            tracing::error!(worker = index, %error, "ended");
+        }
+        let _ = self.finishing.send(());
+    }
+}
