@@ -303,14 +303,14 @@ const TIMEOUTS: &[Key] = &[
 const LIMITS: &[Key] = &[
     key(
         "head_bytes",
-        bytes(1 << 10, 1 << 20),
+        bytes(1 << 10, 1 << 18),
         Value("64KiB"),
         "The longest head of a message; a longer request gets 431.",
         "Fits the largest cookies and tokens in use; bounds what a connection may hold before it is understood.",
     ),
     key(
         "target_bytes",
-        bytes(256, 1 << 20),
+        bytes(256, 1 << 18),
         Value("16KiB"),
         "The longest request target; a longer one gets 414.",
         "RFC 9112 section 3 recommends at least 8000; twice that leaves room for query strings.",

@@ -81,7 +81,7 @@ fn every_key_is_decoded() {
          discovery: {manifests: m, namespace: n, dns: {min_ttl: 2s, max_ttl: 3s}}\n\
          timeouts: {head: 1ms, idle_client: 2ms, idle_upstream: 3ms, connect: 4ms, connect_inbound: 5ms,\n  \
            body_idle: 6ms, response: 7ms, tunnel_idle: off}\n\
-         limits: {head_bytes: 1MiB, target_bytes: 300, fields: 9, connections: 10, pool_idle_per_endpoint: 0}\n\
+         limits: {head_bytes: 200KiB, target_bytes: 300, fields: 9, connections: 10, pool_idle_per_endpoint: 0}\n\
          shutdown: {grace: 0s}\n\
          access_log: {format: json, path: logs/access}\n\
          log: {level: 'warn,a::b=trace', format: json}\n",
@@ -101,7 +101,7 @@ fn every_key_is_decoded() {
         "discovery": {"manifests": "conf/m", "namespace": "n", "dns": {"min_ttl": "2s", "max_ttl": "3s"}},
         "timeouts": {"head": "1ms", "idle_client": "2ms", "idle_upstream": "3ms", "connect": "4ms",
             "connect_inbound": "5ms", "body_idle": "6ms", "response": "7ms", "tunnel_idle": "off"},
-        "limits": {"head_bytes": 1_048_576, "target_bytes": 300, "fields": 9, "connections": 10,
+        "limits": {"head_bytes": 204_800, "target_bytes": 300, "fields": 9, "connections": 10,
             "pool_idle_per_endpoint": 0},
         "shutdown": {"grace": "0s"},
         "access_log": {"format": "json", "path": "conf/logs/access"},

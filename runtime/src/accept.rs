@@ -86,6 +86,8 @@ pub(crate) async fn run(worker: Rc<Worker>, entrance: Rc<Entrance>, mut socket: 
             pause(&worker, &error).await;
         }
         if !open {
+            drop(socket);
+            worker.shares.close_door();
             return;
         }
     }
@@ -104,8 +106,6 @@ fn take(
         }
         match socket.try_accept() {
             Ok((fd, peer)) => {
-                // The new connection's time limits count from here.
-                clock::now();
                 worker.metrics().count(Counter::Accepted);
                 place(worker, entrance, fd, peer);
             }

@@ -10,6 +10,7 @@ use crate::worker::Worker;
 impl Worker {
     /// Brings the gauges up to date.
     pub(crate) fn publish_beliefs(&self) {
+        self.metrics().set(Gauge::Exchanges, self.exchanges.get() as u64);
         self.metrics().set(Gauge::PoolIdle, self.pool.len() as u64);
         self.metrics().set(Gauge::BufferBytes, self.buffers.free_bytes() as u64);
         let world = self.world.borrow();

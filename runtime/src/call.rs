@@ -2,7 +2,7 @@
 //! what is left of the upload.
 
 use std::cell::Cell;
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use ringway_core::exchange::{Attempt, Sent, Verdict, Written};
 use ringway_core::message::{Blame, Cause, Fault, Method, Stage};
 
+use crate::clock;
 use crate::dial;
 use crate::exchange::Exchange;
 use crate::h1::{Incoming, Outgoing};
@@ -18,13 +19,17 @@ use crate::pace::{Limit, Pace};
 use crate::pool::Upstream;
 use crate::relay::{self, Idle};
 use crate::settings::Settings;
-use crate::stream::{Client, Request, Response, Sink, Source};
+use crate::stream::{Client, Part, Request, Response, Sink, Source};
+use crate::timers::Timers;
 use crate::upstream;
 use crate::worker::Worker;
 
 /// A client that has ended its sending direction may only have done that, and still read the
 /// answer; or it may have left. It is taken to have left when the answer takes longer than this.
 const HALF_CLOSED: Duration = Duration::from_millis(500);
+
+/// Interim heads and the final one; an endpoint that sends more is not answering.
+const MAX_HEADS: usize = 64;
 
 /// An attempt that did not bring the exchange to its end.
 pub(crate) struct Broken {
@@ -39,8 +44,14 @@ struct Progress {
     written: Cell<bool>,
     /// The whole request was sent.
     uploaded: Cell<bool>,
-    /// A byte of the response has come.
+    /// A byte of a response has come, be it an interim one.
     answered: Cell<bool>,
+    /// The final head has come.
+    heard: Cell<bool>,
+    /// The client has ended its sending direction.
+    half_closed: Cell<bool>,
+    /// Nothing comes from the endpoint right now.
+    silent: Cell<bool>,
     /// The response's head allows the connection to be used again.
     persistent: Cell<bool>,
 }
@@ -48,6 +59,7 @@ struct Progress {
 /// What every step of an attempt goes by.
 struct Way<'a> {
     pace: &'a Rc<Pace>,
+    timers: &'a Timers,
     settings: &'a Settings,
     progress: Progress,
 }
@@ -63,8 +75,14 @@ pub(crate) async fn attempt<C: Client>(
         let fault = Fault::us(Stage::Reply, Cause::RequestTimeout);
         pace.set(Limit::Request, deadline, fault);
     }
-    let settings = exchange.worker.settings();
-    let way = Way { pace: &pace, settings: &settings, progress: Progress::default() };
+    let worker = Rc::clone(&exchange.worker);
+    let settings = worker.settings();
+    let way = Way {
+        pace: &pace,
+        timers: &worker.timers,
+        settings: &settings,
+        progress: Progress::default(),
+    };
     let result = pace.keep(pin!(run(exchange, attempt, client, &way))).await;
     pace.clear_all();
     result.unwrap_or_else(Err).map_err(|fault| {
@@ -116,6 +134,10 @@ async fn run<C: Client>(
         verdict?
     };
     if verdict == Verdict::Tunnel {
+        // What limited the request does not limit what follows it.
+        way.pace.clear_all();
+        response.outgoing().free();
+        upstream.outgoing.free();
         let span = way.settings.timeouts.tunnel_idle;
         let tunnel = relay::tunnel(
             (request.incoming(), response.outgoing()),
@@ -190,19 +212,52 @@ impl Way<'_> {
         }
         progress.uploaded.set(true);
         if let Some(limit) = self.settings.timeouts.response
-            && !progress.answered.get()
+            && !progress.heard.get()
         {
             let late = Fault::upstream(Stage::Reply, Cause::RequestTimeout);
             self.pace.within(Limit::Up, limit, late);
         }
-        if let Err(fault) = poll_fn(|cx| request.poll_gone(cx)).await {
+        if let Err(fault) = self.watch(request).await {
             return fault;
         }
-        if !progress.answered.get() {
-            let gone = Fault::client(Stage::Reply, Cause::Closed);
-            self.pace.within(Limit::Up, HALF_CLOSED, gone);
+        progress.half_closed.set(true);
+        if progress.silent.get() {
+            self.doubt();
         }
         pending().await
+    }
+
+    /// Waits until the client has ended its sending direction; an error when it is gone.
+    async fn watch(&self, request: &mut impl Request) -> Result<(), Fault> {
+        if poll_fn(|cx| request.poll_gone(cx)).await? {
+            return Ok(());
+        }
+        // It pipelines: there is always something to read, so only looking helps.
+        let alarm = self.timers.alarm();
+        while !request.hung_up()? {
+            alarm.set(clock::now() + HALF_CLOSED);
+            alarm.passed().await;
+        }
+        Ok(())
+    }
+
+    /// The endpoint is silent, and nothing else would show that the client has left.
+    fn doubt(&self) {
+        self.pace.within(Limit::Up, HALF_CLOSED, Fault::client(Stage::Reply, Cause::Closed));
+    }
+
+    /// Waits for the endpoint.
+    async fn await_endpoint<T>(&self, wait: impl Future<Output = T>) -> T {
+        self.progress.silent.set(true);
+        if self.progress.half_closed.get() {
+            self.doubt();
+        }
+        let come = wait.await;
+        self.progress.silent.set(false);
+        if self.progress.half_closed.get() {
+            self.pace.clear(Limit::Up);
+        }
+        come
     }
 
     /// Relays interim responses, the final head and its body.
@@ -214,12 +269,13 @@ impl Way<'_> {
         method: Method,
     ) -> Result<Verdict, Fault> {
         let (progress, limits) = (&self.progress, &self.settings.head);
-        loop {
+        for _ in 0..MAX_HEADS {
             let heard = upstream::head(incoming, method, limits, &progress.answered, |head| {
                 if head.status < 200 && head.status != 101 {
                     response.interim(head);
                     return None;
                 }
+                progress.heard.set(true);
                 let verdict = exchange.heard(head.status);
                 if verdict != Verdict::Refuse {
                     response.head(head, exchange, progress.uploaded.get());
@@ -227,22 +283,43 @@ impl Way<'_> {
                 progress.persistent.set(head.connection.persistent && verdict == Verdict::Relay);
                 Some(verdict)
             });
-            match heard.await? {
+            match self.await_endpoint(heard).await? {
                 None => response.flush().await?,
-                Some(Verdict::Relay) => break,
-                Some(Verdict::Tunnel) => {
-                    response.flush().await?;
-                    return Ok(Verdict::Tunnel);
-                }
-                Some(Verdict::Refuse) => {
-                    return Err(Fault::upstream(Stage::Reply, Cause::Unsolicited));
+                Some(Verdict::Refuse) => break,
+                Some(verdict) => {
+                    if progress.uploaded.get() {
+                        self.pace.clear(Limit::Up);
+                    }
+                    if verdict == Verdict::Tunnel {
+                        response.flush().await?;
+                    } else {
+                        let mut body = Watched { way: self, incoming };
+                        relay::one(&mut body, response, &exchange.sent).await?;
+                    }
+                    return Ok(verdict);
                 }
             }
         }
-        if progress.uploaded.get() {
-            self.pace.clear(Limit::Up);
-        }
-        relay::one(incoming, response, &exchange.sent).await?;
-        Ok(Verdict::Relay)
+        Err(Fault::upstream(Stage::Reply, Cause::Unsolicited))
+    }
+}
+
+/// A response body during which the client may turn out to have left.
+struct Watched<'a> {
+    way: &'a Way<'a>,
+    incoming: &'a mut Incoming,
+}
+
+impl Source for Watched<'_> {
+    fn take(&mut self) -> Result<Option<Part<'_>>, Fault> {
+        self.incoming.take()
+    }
+
+    async fn more(&mut self) -> Result<(), Fault> {
+        self.way.await_endpoint(self.incoming.more()).await
+    }
+
+    fn is_done(&self) -> bool {
+        self.incoming.is_done()
     }
 }

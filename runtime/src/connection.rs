@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::Poll;
 
 use crate::accept::Entrance;
+use crate::clock;
 use crate::metrics::{Counter, Gauge};
 use crate::serve;
 use crate::socket;
@@ -17,6 +18,8 @@ use crate::worker::Worker;
 
 /// Serves a connection that is already counted among the worker's shares.
 pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, peer: SocketAddr) {
+    // Its time limits count from here, also on a worker that has slept for long.
+    clock::now();
     let open = Open::new(Rc::clone(worker), Rc::clone(entrance));
     monoio::spawn(async move {
         let halves = match socket::split(fd) {
@@ -35,7 +38,7 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
 }
 
 /// Whether `future` ended without a panic.
-async fn survives(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+pub(crate) async fn survives(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
     poll_fn(|cx| {
         // What the connection touched is its own, or is left consistent by its guards.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {

@@ -83,6 +83,7 @@ impl Exchange {
         let listener = world.listener(&entrance.name).unwrap_or(usize::MAX);
         let flow = Flow::open(head, listener, &mut world, now);
         drop(world);
+        worker.exchanges.set(worker.exchanges.get() + 1);
         Self {
             worker: Rc::clone(worker),
             entrance: Rc::clone(entrance),
@@ -173,6 +174,7 @@ impl Exchange {
 
     fn finish(&mut self) {
         let Some(flow) = self.flow.take() else { return };
+        self.worker.exchanges.set(self.worker.exchanges.get() - 1);
         let end = End {
             status: self.status,
             local: self.local,

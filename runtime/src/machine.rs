@@ -6,7 +6,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
@@ -34,7 +34,6 @@ const LOG_PATIENCE: Duration = Duration::from_secs(2);
 pub struct Machine {
     config: Arc<Config>,
     addresses: Vec<(Arc<str>, SocketAddr)>,
-    workers: Vec<JoinHandle<()>>,
     letterboxes: Arc<[Letterbox]>,
     discovery: Arc<discovery::Handle>,
     admin: Option<Admin>,
@@ -118,7 +117,6 @@ impl Machine {
         let config = Arc::new(config);
         let (finishing, finished) = bounded(plan.workers);
         let (starting, started) = bounded(plan.workers);
-        let mut workers = Vec::new();
         for index in 0..plan.workers {
             let seat = Seat {
                 index,
@@ -134,7 +132,7 @@ impl Machine {
                 started: starting.clone(),
                 finishing: finishing.clone(),
             };
-            workers.push(seat.take().map_err(StartError::new("cannot start a worker"))?);
+            seat.take().map_err(StartError::new("cannot start a worker"))?;
         }
         for _ in 0..plan.workers {
             let said = started.recv().unwrap_or_else(|_| Err(io::Error::other("it ended")));
@@ -145,7 +143,6 @@ impl Machine {
         let shown = Arc::new(Shown::new(&config));
         let mut machine = Self {
             addresses: Vec::new(),
-            workers,
             letterboxes,
             discovery: Arc::new(discovery),
             admin: None,
@@ -268,15 +265,10 @@ impl Machine {
         self.tell(|| Command::Drain);
         let until = Instant::now() + grace;
         let mut clean = true;
-        for _ in 0..self.workers.len() {
+        for _ in 0..self.letterboxes.len() {
             match self.finished.recv_deadline(until) {
                 Ok(()) => {}
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => clean = false,
-            }
-        }
-        if clean {
-            for worker in self.workers.drain(..) {
-                clean &= worker.join().is_ok();
             }
         }
         if let Some(log) = self.access_log.take() {

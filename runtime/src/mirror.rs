@@ -11,6 +11,7 @@ use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, Stage};
 
 use crate::call;
 use crate::clock;
+use crate::connection;
 use crate::exchange::Exchange;
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
@@ -46,7 +47,13 @@ pub(crate) fn send<C: Client>(exchange: &Exchange, client: &mut C) {
             && let Some(copy) = request.head(|head| Copy::of(head, &body, attempt, exchange))
         {
             exchange.worker.metrics().count(Counter::Mirrored);
-            monoio::spawn(copy.deliver(Rc::clone(&exchange.worker)));
+            UNDER_WAY.set(UNDER_WAY.get() + 1);
+            let worker = Rc::clone(&exchange.worker);
+            monoio::spawn(async move {
+                let delivery = pin!(copy.deliver(worker));
+                connection::survives(delivery).await;
+                UNDER_WAY.set(UNDER_WAY.get() - 1);
+            });
         }
     }
 }
@@ -78,11 +85,9 @@ impl Copy {
     }
 
     async fn deliver(self, worker: Rc<Worker>) {
-        UNDER_WAY.set(UNDER_WAY.get() + 1);
         let pace = Pace::new(&worker.timers);
         pace.within(Limit::Request, PATIENCE, Fault::us(Stage::Reply, Cause::RequestTimeout));
         let result = pace.keep(pin!(self.exchange(&worker, &pace))).await;
-        UNDER_WAY.set(UNDER_WAY.get() - 1);
         if let Ok(Err(fault)) | Err(fault) = result {
             tracing::debug!(address = %self.attempt.address, ?fault, "a mirror failed");
         }

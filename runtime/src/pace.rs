@@ -47,13 +47,6 @@ impl Pace {
         self.set(limit, clock::now() + span, fault);
     }
 
-    /// Puts a limit in force unless one of its kind is already.
-    pub(crate) fn start(&self, limit: Limit, span: Duration, fault: Fault) {
-        if self.limits[limit as usize].get().is_none() {
-            self.within(limit, span, fault);
-        }
-    }
-
     /// Takes a limit out of force.
     pub(crate) fn clear(&self, limit: Limit) {
         if self.limits[limit as usize].take().is_some() {

@@ -3,8 +3,10 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread;
 
 use crossbeam_channel::Sender;
 use ringway_config::Config;
@@ -48,6 +50,9 @@ impl Posts {
     }
 }
 
+/// The exit status when a worker has met a bug; sysexits' EX_SOFTWARE.
+const BUG: i32 = 70;
+
 /// Everything that a worker's thread takes with it.
 pub(crate) struct Seat {
     pub(crate) index: usize,
@@ -66,8 +71,10 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// Starts the thread.
-    pub(crate) fn take(self) -> io::Result<JoinHandle<()>> {
-        thread::Builder::new().name(format!("worker-{}", self.index)).spawn(move || self.work())
+    pub(crate) fn take(self) -> io::Result<()> {
+        let name = format!("worker-{}", self.index);
+        thread::Builder::new().name(name).spawn(move || self.work())?;
+        Ok(())
     }
 
     fn work(self) {
@@ -101,11 +108,22 @@ impl Seat {
             seed: RandomState::new().build_hasher().finish(),
         };
         let (mailbox, inbox) = (self.mailbox, self.inbox);
-        let result =
-            event_loop.block_on(async move { Worker::new(worker).run(mailbox, inbox).await });
-        if let Err(error) = result {
-            tracing::error!(worker = index, %error, "ended");
+        let finishing = self.finishing;
+        let run = async move {
+            let finished = move || {
+                // Nobody listens after a drain that has run out of time.
+                let _ = finishing.send(());
+            };
+            Worker::new(worker).run(mailbox, inbox, finished).await
+        };
+        // Connections catch their own panics; one in the worker's own tasks leaves it half alive.
+        match catch_unwind(AssertUnwindSafe(|| event_loop.block_on(run))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(worker = index, %error, "ended"),
+            Err(_) => {
+                tracing::error!(worker = index, "a bug ended this worker, and so the process");
+                process::exit(BUG);
+            }
         }
-        let _ = self.finishing.send(());
     }
 }

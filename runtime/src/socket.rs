@@ -21,7 +21,7 @@ use monoio::net::TcpStream;
 pub(crate) fn split(fd: OwnedFd) -> io::Result<(Reader, Writer)> {
     let shared = Rc::new(Shared::adopt(fd)?);
     let reader = Reader { ready: Readiness::new(&shared, Direction::Read), shared, drained: true };
-    let writer = Writer { shared: Rc::clone(&reader.shared), ready: None };
+    let writer = Writer { shared: Rc::clone(&reader.shared), ready: None, room: None };
     Ok((reader, writer))
 }
 
@@ -156,6 +156,16 @@ impl Reader {
         self.drained = true;
     }
 
+    /// Whether the other side has ended its direction (`Ok`) or is gone (an error), though there
+    /// may be something to read before that; `None` when neither.
+    pub(crate) fn hung_up(&self) -> Option<io::Result<()>> {
+        let seen = poll(self.shared.fd, libc::POLLRDHUP);
+        if seen & (libc::POLLERR | libc::POLLHUP) != 0 {
+            return Some(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        (seen & libc::POLLRDHUP != 0).then_some(Ok(()))
+    }
+
     /// Note that readiness was consumed by somebody who did not read: the next read tries first.
     pub(crate) const fn expect_data(&mut self) {
         self.drained = false;
@@ -167,6 +177,7 @@ pub(crate) struct Writer {
     shared: Rc<Shared>,
     /// Made at the first full send buffer; most connections never see one.
     ready: Option<Readiness>,
+    room: Option<Readiness>,
 }
 
 impl Writer {
@@ -175,11 +186,24 @@ impl Writer {
         send(self.shared.fd, parts)
     }
 
-    /// Waits until the socket takes more.
+    /// Waits until the socket takes more, or will never take any.
     pub(crate) async fn writable(&mut self) -> io::Result<()> {
         let ready =
             self.ready.get_or_insert_with(|| Readiness::new(&self.shared, Direction::Write));
-        poll_fn(|cx| ready.poll(cx)).await
+        poll_fn(|cx| ready.poll(cx)).await?;
+        let (fd, room) = (self.shared.fd, libc::POLLOUT | libc::POLLERR | libc::POLLHUP);
+        if poll(fd, libc::POLLOUT) & room != 0 {
+            return Ok(());
+        }
+        // A poll on the ring also completes when the peer has ended its own direction, which
+        // stays so; an epoll instance can be asked for room alone.
+        if self.room.is_none() {
+            self.room = Some(Readiness::new(&Rc::new(watch_room(fd)?), Direction::Read));
+        }
+        match &mut self.room {
+            Some(ready) => poll_fn(|cx| ready.poll(cx)).await,
+            None => Ok(()),
+        }
     }
 
     /// Ends the sending direction.
@@ -269,6 +293,32 @@ pub(crate) fn connect(address: SocketAddr) -> io::Result<(Reader, Writer)> {
 /// What became of a connect, once its writer is writable.
 pub(crate) fn connect_result(writer: &Writer) -> io::Result<()> {
     socket2::SockRef::from(&writer.shared.descriptor()).take_error()?.map_or(Ok(()), Err)
+}
+
+/// An epoll instance that is readable while `fd` has room.
+fn watch_room(fd: RawFd) -> io::Result<Shared> {
+    let watch = uninterrupted(|| {
+        // SAFETY: no memory is involved.
+        unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) as isize }
+    })?;
+    // SAFETY: epoll_create1 returned a new descriptor that nobody else owns; it fits an i32.
+    let watch = unsafe { OwnedFd::from_raw_fd(watch as RawFd) };
+    let mut event = libc::epoll_event { events: libc::EPOLLOUT as u32, u64: 0 };
+    uninterrupted(|| {
+        // SAFETY: `event` outlives the call, and both descriptors are open.
+        unsafe {
+            libc::epoll_ctl(watch.as_raw_fd(), libc::EPOLL_CTL_ADD, fd, &raw mut event) as isize
+        }
+    })?;
+    Shared::adopt(watch)
+}
+
+/// What of `events` holds now, with what always counts (an error, a hang-up).
+fn poll(fd: RawFd, events: libc::c_short) -> libc::c_short {
+    let mut polled = libc::pollfd { fd, events, revents: 0 };
+    // SAFETY: `polled` is one pollfd that outlives the call.
+    let _ = uninterrupted(|| unsafe { libc::poll(&raw mut polled, 1, 0) as isize });
+    polled.revents
 }
 
 fn recv(fd: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {

@@ -28,6 +28,14 @@ impl Pieces {
         self.count += 1;
     }
 
+    /// Makes the last piece longer by `length` bytes; where they have to be.
+    pub(crate) const fn grow(&mut self, length: usize) -> usize {
+        let (_, end) = &mut self.ranges[self.count - 1];
+        let at = *end as usize;
+        *end += length as u32;
+        at
+    }
+
     /// Whether there is none.
     pub(crate) const fn is_empty(&self) -> bool {
         self.count == 0
@@ -129,8 +137,12 @@ pub(crate) trait Request: Source {
     /// All of the body, without its framing, if it was received and is still at hand.
     fn whole_body(&mut self) -> Option<Vec<u8>>;
 
-    /// Completes with an error when the client is gone, with `Ok` when it will send no more.
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>>;
+    /// Completes with an error when the client is gone, with true when it will send no more, with
+    /// false when it has sent more already and cannot be watched.
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>>;
+
+    /// The same, looked at now and in spite of what it has sent.
+    fn hung_up(&self) -> Result<bool, Fault>;
 
     /// The bytes beneath, for a tunnel.
     fn incoming(&mut self) -> &mut Incoming;

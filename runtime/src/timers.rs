@@ -145,21 +145,21 @@ impl Wheel {
     fn visit(&self, now: Instant) {
         let last = now.as_nanos() >> SLOT_BITS;
         let from = self.visited.get() + 1;
+        // Before anything is scheduled again: it has to land behind what is visited now.
+        self.visited.set(last.max(self.visited.get()));
         for slot in from..=last.min(from + SLOTS - 1) {
-            self.visited.set(slot);
             let due = std::mem::take(&mut self.slots.borrow_mut()[(slot % SLOTS) as usize]);
             self.pending.set(self.pending.get() - due.len());
             for key in due {
-                self.look_at(key, slot, now);
+                self.look_at(key, last, now);
             }
         }
-        self.visited.set(last.max(self.visited.get()));
     }
 
-    fn look_at(&self, key: usize, slot: u64, now: Instant) {
+    fn look_at(&self, key: usize, last: u64, now: Instant) {
         let mut entries = self.entries.borrow_mut();
-        // An item whose entry is gone, reused or scheduled elsewhere is stale.
-        let Some(entry) = entries.get_mut(key).filter(|e| e.scheduled == slot) else { return };
+        // An item whose entry is gone, reused or scheduled for later is stale.
+        let Some(entry) = entries.get_mut(key).filter(|e| e.scheduled <= last) else { return };
         entry.scheduled = u64::MAX;
         if entry.deadline <= now {
             let waker = entry.waker.take();
@@ -213,6 +213,8 @@ impl Alarm {
 
 impl Drop for Alarm {
     fn drop(&mut self) {
-        self.wheel.entries.borrow_mut().remove(self.key);
+        let entry = self.wheel.entries.borrow_mut().remove(self.key);
+        // Dropping a waker may drop a task, and with it another alarm.
+        drop(entry);
     }
 }

@@ -4,6 +4,7 @@
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ use crate::timers::Timers;
 pub(crate) const DRAIN_IDLE: Duration = Duration::from_secs(2);
 /// How often gauges and the access log are brought up to date while there is traffic.
 const TICK: Duration = Duration::from_secs(1);
+/// How often a worker without connections looks whether the others have none either.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 /// Messages about paused accepting are at least this far apart.
 const SAY_AGAIN: Duration = Duration::from_secs(10);
 
@@ -53,10 +56,15 @@ pub(crate) struct Worker {
     pub(crate) shares: Arc<Shares>,
     pub(crate) letterboxes: Arc<[Letterbox]>,
     pub(crate) connections: Cell<usize>,
+    pub(crate) exchanges: Cell<usize>,
     readiness: Arc<Readiness>,
     settings: RefCell<Rc<Settings>>,
     entrances: RefCell<Vec<Rc<Entrance>>>,
+    /// Closed ones, whose last connections may still be on their way here.
+    closed: RefCell<Vec<Rc<Entrance>>>,
+    /// Listeners that wait for their routes, and connections that wait for such.
     waiting: RefCell<Vec<(Listener, OwnedFd)>>,
+    held: RefCell<Vec<Command>>,
     pub(crate) series: RefCell<Vec<Option<(EndpointId, Series)>>>,
     draining: Cell<Option<Instant>>,
     said_paused: Cell<Option<Instant>>,
@@ -90,10 +98,13 @@ impl Worker {
             shares: start.shares,
             letterboxes: start.letterboxes,
             connections: Cell::new(0),
+            exchanges: Cell::new(0),
             readiness: start.readiness,
             settings: RefCell::new(Rc::new(Settings::new(&start.config))),
             entrances: RefCell::default(),
+            closed: RefCell::default(),
             waiting: RefCell::default(),
+            held: RefCell::default(),
             series: RefCell::default(),
             draining: Cell::new(None),
             said_paused: Cell::new(None),
@@ -103,38 +114,31 @@ impl Worker {
         })
     }
 
-    /// Works until it is told to drain and the last connection has ended.
-    pub(crate) async fn run(self: Rc<Self>, mailbox: Mailbox, inbox: Inbox) -> io::Result<()> {
+    /// Works until the process ends; `finished` is told once after a drain, when no worker accepts
+    /// or has a connection any more. Until then it may be handed connections.
+    pub(crate) async fn run(
+        self: Rc<Self>,
+        mailbox: Mailbox,
+        inbox: Inbox,
+        finished: impl FnOnce() + 'static,
+    ) -> io::Result<()> {
         let (wake, slot) = mailbox.split();
         monoio::spawn(Rc::clone(&self).adopt_snapshots(Wake::adopt(wake)?, slot));
         monoio::spawn(self.timers.clone().run());
         monoio::spawn(Rc::clone(&self).sweep());
         monoio::spawn(Rc::clone(&self).tick());
         let mut wake = Wake::adopt(inbox.wake)?;
+        let mut finished = Some(finished);
         loop {
             while let Ok(command) = inbox.commands.try_recv() {
                 self.obey(command);
             }
-            if self.draining.get().is_some() {
-                monoio::spawn(Rc::clone(&self).obey_while_draining(wake, inbox.commands));
-                break;
+            if self.draining.get().is_some()
+                && let Some(finished) = finished.take()
+            {
+                monoio::spawn(Rc::clone(&self).drained(finished));
             }
             wake.wait().await?;
-        }
-        self.drained().await;
-        self.recorder.flush();
-        Ok(())
-    }
-
-    async fn obey_while_draining(
-        self: Rc<Self>,
-        mut wake: Wake,
-        commands: crossbeam_channel::Receiver<Command>,
-    ) {
-        while wake.wait().await.is_ok() {
-            while let Ok(command) = commands.try_recv() {
-                self.obey(command);
-            }
         }
     }
 
@@ -142,7 +146,7 @@ impl Worker {
         match command {
             Command::Connection { socket, peer, listener } => match self.entrance(&listener) {
                 Some(entrance) => crate::connection::spawn(self, &entrance, socket, peer),
-                None => self.shares.release(self.index),
+                None => self.hold(socket, peer, listener),
             },
             Command::Listen(listener, socket) => self.listen(listener, socket),
             Command::Change(listener) => {
@@ -156,6 +160,7 @@ impl Worker {
                     let stays = entrance.name != name;
                     if !stays {
                         entrance.close();
+                        self.closed.borrow_mut().push(Rc::clone(entrance));
                     }
                     stays
                 });
@@ -181,6 +186,7 @@ impl Worker {
         match socket::Listener::adopt(fd) {
             Ok(socket) => {
                 let entrance = Rc::new(Entrance::new(listener, self));
+                self.shares.open_door();
                 self.entrances.borrow_mut().push(Rc::clone(&entrance));
                 monoio::spawn(accept::run(Rc::clone(self), entrance, socket));
             }
@@ -191,7 +197,18 @@ impl Worker {
     }
 
     fn entrance(&self, name: &str) -> Option<Rc<Entrance>> {
-        self.entrances.borrow().iter().find(|e| &*e.name == name).map(Rc::clone)
+        let open = self.entrances.borrow().iter().find(|e| &*e.name == name).map(Rc::clone);
+        // What a closed one had accepted elsewhere may still be handed over.
+        open.or_else(|| self.closed.borrow().iter().rfind(|e| &*e.name == name).map(Rc::clone))
+    }
+
+    /// Keeps a connection for a listener that this worker is only about to know.
+    fn hold(&self, socket: OwnedFd, peer: SocketAddr, listener: Arc<str>) {
+        if self.waiting.borrow().iter().any(|(waiting, _)| *waiting.name == *listener) {
+            self.held.borrow_mut().push(Command::Connection { socket, peer, listener });
+        } else {
+            self.shares.release(self.index);
+        }
     }
 
     /// Adopts what discovery publishes.
@@ -223,6 +240,9 @@ impl Worker {
     fn listen_again(self: &Rc<Self>) {
         for (listener, fd) in self.waiting.take() {
             self.listen(listener, fd);
+        }
+        for connection in self.held.take() {
+            self.obey(connection);
         }
     }
 
@@ -265,7 +285,7 @@ impl Worker {
             if !busy && freed == 0 {
                 memory::give_back();
             }
-            held = busy || freed > 0;
+            held = busy || freed > 0 || self.pool.len() > 0;
         }
     }
 
@@ -369,15 +389,22 @@ impl Worker {
         }
     }
 
-    async fn drained(&self) {
+    async fn drained(self: Rc<Self>, finished: impl FnOnce()) {
         poll_fn(|cx| {
-            // Hand-overs on their way are counted as shares before they are connections.
-            if self.connections.get() == 0 && self.shares.of(self.index) == 0 {
+            if self.connections.get() == 0 {
                 return Poll::Ready(());
             }
             self.ended.set(Some(cx.waker().clone()));
             Poll::Pending
         })
         .await;
+        // The others may still hand something over.
+        let alarm = self.timers.alarm();
+        while self.connections.get() > 0 || !self.shares.is_deserted() {
+            alarm.set(clock::now() + LOOK_AGAIN);
+            alarm.passed().await;
+        }
+        self.recorder.flush();
+        finished();
     }
 }

@@ -197,6 +197,20 @@ impl Proxy {
         assert!(quiet.is_some(), "the proxy's CPU is busy 2 s after the work ended");
     }
 
+    /// Its open files before any work, once it opens no more: the watcher of its configuration
+    /// starts beside its readiness.
+    #[must_use]
+    pub fn files_at_rest(&self) -> usize {
+        let mut seen = Vec::new();
+        wait::poll(Duration::from_secs(3), || {
+            thread::sleep(Duration::from_millis(40));
+            seen.push(process::open_files(self.pid()));
+            let same = seen.iter().rev().take_while(|&n| Some(n) == seen.last()).count();
+            (same >= 10).then_some(())
+        });
+        seen.last().copied().unwrap_or(0)
+    }
+
     /// Fails the test when its open files are not back to `baseline` within 8 s.
     pub fn assert_files(&self, baseline: usize) {
         let mut now = 0;

@@ -18,7 +18,6 @@ use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::{Moment, Origin};
 use ringway_tests::policy;
-use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::reply::Act;
 use ringway_tests::response;
@@ -65,7 +64,7 @@ fn every_case(cell: Cell) {
             .listener(&name, &[&format!("service: {name}")]);
     }
     let mut proxy = Proxy::start(cell, settings);
-    let baseline = process::open_files(proxy.pid());
+    let baseline = proxy.files_at_rest();
     let lanes: Vec<Lane> = origins
         .into_iter()
         .zip(scripts)

@@ -14,6 +14,9 @@ use crate::pace::{Limit, Pace};
 use crate::socket::Reader;
 use crate::stream::{Part, Pieces, Source};
 
+/// Chunks smaller than this are moved together, so that thousands of them do not become thousands
+/// of system calls: that costs less than a slice each.
+const SMALL_PIECE: usize = 128;
 /// Reads that filled the whole buffer before a large one takes its place.
 const FULL_READS: u8 = 2;
 /// Reads without a wait before the other connections get their turn.
@@ -33,6 +36,8 @@ pub(crate) struct Incoming {
     /// moved on to another buffer, else in `buffer`.
     head: Option<(usize, usize)>,
     kept: Option<Buffer>,
+    /// Small chunks were moved together, so what came cannot be taken a second time.
+    moved: bool,
     framing: Framing,
     body: Body,
     trailers: Vec<u8>,
@@ -74,6 +79,7 @@ impl Incoming {
             end: 0,
             head: None,
             kept: None,
+            moved: false,
             framing: Framing::None,
             body: Body::Done,
             trailers: Vec::new(),
@@ -101,7 +107,16 @@ impl Incoming {
 
     /// Whether something has arrived, or the end has.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.reader.poll_readable(cx)
+        let ready = self.reader.poll_readable(cx);
+        if ready.is_ready() {
+            self.reader.expect_data();
+        }
+        ready
+    }
+
+    /// Lets the others have a turn before the next read.
+    pub(crate) const fn yield_next(&mut self) {
+        self.reader.expect_nothing();
     }
 
     /// Forgets the head, and gives the buffers back unless something unread is in them.
@@ -178,6 +193,7 @@ impl Incoming {
 
     /// Takes a head of `length` bytes: what follows is a body of that framing.
     pub(crate) fn begin(&mut self, length: usize, framing: Framing, keep_head: bool) {
+        self.moved = false;
         self.head = keep_head.then_some((self.start, self.start + length));
         self.start += length;
         self.framing = framing;
@@ -196,7 +212,7 @@ impl Incoming {
     /// Goes back to the beginning of the body, if all of it that was taken is still here.
     pub(crate) fn rewind(&mut self) -> bool {
         let Some((_, end)) = self.head else { return false };
-        if self.kept.is_some() {
+        if self.kept.is_some() || self.moved {
             return false;
         }
         self.start = end;
@@ -207,14 +223,15 @@ impl Incoming {
 
     /// Whether [`Self::rewind`] would succeed.
     pub(crate) const fn can_rewind(&self) -> bool {
-        self.head.is_some() && self.kept.is_none()
+        self.head.is_some() && self.kept.is_none() && !self.moved
     }
 
-    /// Completes with an error when the peer is gone, and with `Ok` when it has ended its sending
-    /// direction but may still read. Stays silent when it sends more.
-    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    /// Completes with an error when the peer is gone; with true when it has ended its sending
+    /// direction but may still read; with false when it has sent more, behind which neither would
+    /// be seen: see [`Self::hung_up`].
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>> {
         if self.start < self.end {
-            return Poll::Pending;
+            return Poll::Ready(Ok(false));
         }
         loop {
             if let Err(error) = std::task::ready!(self.reader.poll_readable(cx)) {
@@ -222,12 +239,19 @@ impl Incoming {
             }
             self.reader.expect_data();
             match self.reader.peek() {
-                Ok(0) => return Poll::Ready(Ok(())),
-                // Its next request. Waiting again would only say so again.
-                Ok(_) => return Poll::Pending,
+                Ok(n) => return Poll::Ready(Ok(n == 0)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(self.fault(&error))),
             }
+        }
+    }
+
+    /// Like [`Self::poll_gone`], now and in spite of what is still to be read.
+    pub(crate) fn hung_up(&self) -> Result<bool, Fault> {
+        match self.reader.hung_up() {
+            None => Ok(false),
+            Some(Ok(())) => Ok(true),
+            Some(Err(error)) => Err(self.fault(&error)),
         }
     }
 
@@ -281,13 +305,18 @@ impl Incoming {
     fn take_chunks(&mut self) -> Result<Pieces, Fault> {
         let mut pieces = Pieces::default();
         let Body::Chunked(decoder) = &mut self.body else { return Ok(pieces) };
-        let buffer = self.buffer.as_deref().unwrap_or(&[]);
+        let buffer: &mut [u8] = self.buffer.as_deref_mut().unwrap_or(&mut []);
         while !pieces.is_full() {
             let input = &buffer[self.start..self.end];
             let (event, used) = decoder.next(input, &mut self.trailers)?;
             let at = self.start;
             self.start += used;
             match event {
+                Event::Data { start, len } if len < SMALL_PIECE && !pieces.is_empty() => {
+                    let to = pieces.grow(len);
+                    buffer.copy_within(at + start..at + start + len, to);
+                    self.moved = true;
+                }
                 Event::Data { start, len } => pieces.push(at + start, len),
                 Event::NeedMore => break,
                 Event::End => {
@@ -350,10 +379,11 @@ impl Source for Incoming {
             pace.within(*limit, *span, self.broken(Cause::IdleTimeout));
         }
         self.turn_page();
-        let n = self.read_on().await?;
+        let read = self.read_on().await;
         if let Some((pace, limit, _)) = &self.pace {
             pace.clear(*limit);
         }
+        let n = read?;
         if n == 0 {
             if !matches!(self.body, Body::Close) {
                 return Err(self.broken(Cause::Closed));

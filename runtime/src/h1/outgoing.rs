@@ -53,9 +53,14 @@ impl Outgoing {
         self.pace = Some((Rc::clone(pace), limit, span));
     }
 
-    /// No limits any more: the connection goes idle.
-    pub(crate) fn release(&mut self) {
+    /// No limit any more.
+    pub(crate) fn free(&mut self) {
         self.pace = None;
+    }
+
+    /// No limit and no memory: the connection goes idle.
+    pub(crate) fn release(&mut self) {
+        self.free();
         self.give_back();
     }
 
@@ -77,6 +82,11 @@ impl Outgoing {
     /// Whether any byte of the current message has left.
     pub(crate) const fn started(&self) -> bool {
         self.started
+    }
+
+    /// Whether the peer was given only the beginning of what is queued.
+    pub(crate) const fn is_torn(&self) -> bool {
+        self.started && !self.queued.is_empty()
     }
 
     /// All bytes sent since the connection began.
@@ -163,7 +173,6 @@ impl Outgoing {
 
     async fn send(&mut self, part: Option<&Part<'_>>) -> Result<(), Fault> {
         let mut done = 0;
-        let mut waited = false;
         loop {
             match self.try_send(part, done) {
                 Ok((n, total)) => {
@@ -175,14 +184,10 @@ impl Outgoing {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    waited = true;
                     self.wait_for_room().await?;
                 }
                 Err(error) => return Err(self.fault(&error)),
             }
-        }
-        if waited && let Some((pace, limit, _)) = &self.pace {
-            pace.clear(*limit);
         }
         self.queued.clear();
         Ok(())
@@ -193,7 +198,11 @@ impl Outgoing {
             let fault = Fault { stage: Stage::Relay, blame: self.peer, cause: Cause::IdleTimeout };
             pace.within(*limit, *span, fault);
         }
-        self.writer.writable().await.map_err(|e| self.fault(&e))
+        let ready = self.writer.writable().await;
+        if let Some((pace, limit, _)) = &self.pace {
+            pace.clear(*limit);
+        }
+        ready.map_err(|e| self.fault(&e))
     }
 }
 

@@ -83,14 +83,17 @@ impl Ask {
                     return Ok(Some((facts, exchange)));
                 }
             }
-            seen = unread.len();
-            if seen > 0 {
+            if seen == 0 && !unread.is_empty() {
+                // Until its first byte, the request was under the limit of the idle connection.
                 let late = Fault::client(Stage::Head, Cause::IdleTimeout);
-                pace.start(Limit::Request, settings.timeouts.head, late);
+                pace.within(Limit::Request, settings.timeouts.head, late);
             }
-            if self.incoming.receive().await? == 0 {
-                let left = Fault::client(Stage::Head, Cause::Closed);
-                return if seen == 0 { Ok(None) } else { Err(left) };
+            seen = unread.len();
+            match self.incoming.receive().await {
+                // Who leaves without a word has not failed.
+                Ok(0) | Err(_) if seen == 0 => return Ok(None),
+                Ok(0) => return Err(Fault::client(Stage::Head, Cause::Closed)),
+                received => received.map(drop)?,
             }
         }
     }
@@ -108,6 +111,7 @@ impl Ask {
     /// Reads something and forgets it; 0 is the end.
     pub(super) async fn throw_away(&mut self) -> Result<usize, Fault> {
         drop(self.incoming.take_unread());
+        self.incoming.yield_next();
         self.incoming.receive().await
     }
 }
@@ -203,8 +207,12 @@ impl Request for Ask {
         Some(body)
     }
 
-    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+    fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>> {
         self.incoming.poll_gone(cx)
+    }
+
+    fn hung_up(&self) -> Result<bool, Fault> {
+        self.incoming.hung_up()
     }
 
     fn incoming(&mut self) -> &mut Incoming {

@@ -30,7 +30,7 @@ pub(crate) use reply::{PSEUDONYM, applied};
 /// that unread bytes cause does not overtake what it has not read yet.
 const LINGER: Duration = Duration::from_secs(1);
 /// And not more reads than this.
-const LINGER_READS: usize = 256;
+const LINGER_READS: usize = 64;
 
 /// Serves an HTTP/1.1 client until either side ends the connection.
 pub(crate) async fn h1(
@@ -101,7 +101,9 @@ impl Connection {
             self.pace.poll_expired(cx).map(|_| false)
         })
         .await;
-        self.pace.clear(Limit::Request);
+        if !ready {
+            self.pace.clear(Limit::Request);
+        }
         ready
     }
 

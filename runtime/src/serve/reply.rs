@@ -57,7 +57,7 @@ impl Reply {
     }
 
     pub(super) const fn has_begun(&self) -> bool {
-        self.answered && self.outgoing.started()
+        self.outgoing.is_torn() || self.answered && self.outgoing.started()
     }
 
     pub(super) const fn sent(&self) -> u64 {
