@@ -4,13 +4,16 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
-/// Holds a head and a small body. Most exchanges need one for each side.
+/// Holds a request's head and a small body.
 pub(crate) const SMALL: usize = 16 * 1024;
+/// Holds most responses with their head, so that they take one read and one write.
+pub(crate) const MEDIUM: usize = 64 * 1024;
 /// For bodies that stream: fewer system calls per byte. Also holds the largest allowed head.
 pub(crate) const LARGE: usize = 256 * 1024;
 
 /// Free memory kept for the next user at the most, whatever the last second needed.
 const KEEP_SMALL: usize = 4096;
+const KEEP_MEDIUM: usize = 1024;
 const KEEP_LARGE: usize = 64;
 
 /// A worker's free buffers, last in first out so that the one handed out is still in the cache.
@@ -20,6 +23,7 @@ pub(crate) struct Buffers(Rc<RefCell<Free>>);
 #[derive(Default)]
 struct Free {
     small: Shelf<Box<[u8]>>,
+    medium: Shelf<Box<[u8]>>,
     large: Shelf<Box<[u8]>>,
     heads: Shelf<Vec<u8>>,
 }
@@ -66,6 +70,12 @@ impl Buffers {
         self.wrap(bytes.unwrap_or_else(|| vec![0; SMALL].into_boxed_slice()))
     }
 
+    /// A buffer of [`MEDIUM`] bytes with arbitrary content.
+    pub(crate) fn medium(&self) -> Buffer {
+        let bytes = self.0.borrow_mut().medium.take();
+        self.wrap(bytes.unwrap_or_else(|| vec![0; MEDIUM].into_boxed_slice()))
+    }
+
     /// A buffer of [`LARGE`] bytes with arbitrary content.
     pub(crate) fn large(&self) -> Buffer {
         let bytes = self.0.borrow_mut().large.take();
@@ -88,13 +98,14 @@ impl Buffers {
     /// Frees what nobody has needed since the last trim; how many buffers that were.
     pub(crate) fn trim(&self) -> usize {
         let free = &mut *self.0.borrow_mut();
-        free.small.trim() + free.large.trim() + free.heads.trim()
+        free.small.trim() + free.medium.trim() + free.large.trim() + free.heads.trim()
     }
 
     /// Bytes in free buffers.
     pub(crate) fn free_bytes(&self) -> usize {
         let free = self.0.borrow();
-        free.small.free.len() * SMALL + free.large.free.len() * LARGE
+        let free_of = |shelf: &Shelf<Box<[u8]>>, size| shelf.free.len() * size;
+        free_of(&free.small, SMALL) + free_of(&free.medium, MEDIUM) + free_of(&free.large, LARGE)
     }
 
     fn wrap(&self, bytes: Box<[u8]>) -> Buffer {
@@ -126,10 +137,10 @@ impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
         let mut free = self.home.0.borrow_mut();
-        if bytes.len() == LARGE {
-            free.large.put(bytes, KEEP_LARGE);
-        } else {
-            free.small.put(bytes, KEEP_SMALL);
+        match bytes.len() {
+            SMALL => free.small.put(bytes, KEEP_SMALL),
+            MEDIUM => free.medium.put(bytes, KEEP_MEDIUM),
+            _ => free.large.put(bytes, KEEP_LARGE),
         }
     }
 }

@@ -107,22 +107,20 @@ async fn run<C: Client>(
     way: &Way<'_>,
 ) -> Result<(), Fault> {
     let worker = Rc::clone(&exchange.worker);
-    let fresh = attempt.fresh || exchange.is_connect();
-    let mut upstream = lease_or_dial(&worker, attempt, fresh, way.pace).await?;
+    let (request, response) = client.halves();
+    let mut upstream = match exchange.take_prepared() {
+        Some(prepared) => prepared?,
+        None => prepare(exchange, attempt, request, way).await?,
+    };
     way.progress.reused.set(upstream.reused);
     upstream.outgoing.under(way.pace, Limit::Up, way.settings.timeouts.body_idle);
-    let (request, response) = client.halves();
     let verdict = if exchange.is_connect() {
         response.established();
         let verdict = exchange.heard(200);
         response.flush().await?;
         verdict
     } else {
-        request.rewind();
-        let address = attempt.address;
-        let method = request
-            .head(|head| upstream::queue(&mut upstream, head, address, exchange))
-            .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
+        let method = exchange.method();
         let Upstream { incoming, outgoing, .. } = &mut *upstream;
         let received = Cell::new(0);
         let verdict = {
@@ -155,23 +153,50 @@ async fn run<C: Client>(
     Ok(())
 }
 
-/// A connection to the attempt's endpoint: an idle one, unless it has to be `fresh`.
-pub(crate) async fn lease_or_dial(
+/// A connection on which the request's head is queued, unless it is a CONNECT.
+async fn prepare(
+    exchange: &Exchange,
+    attempt: &Attempt,
+    request: &mut impl Request,
+    way: &Way<'_>,
+) -> Result<Box<Upstream>, Fault> {
+    let worker = &exchange.worker;
+    let idle = if exchange.is_connect() { None } else { lease(worker, attempt) };
+    let mut upstream = match idle {
+        Some(upstream) => upstream,
+        None => dial(worker, attempt, way.pace).await?,
+    };
+    if !exchange.is_connect() {
+        request.rewind();
+        let address = attempt.address;
+        request
+            .head(|head| upstream::queue(&mut upstream, head, address, exchange))
+            .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
+    }
+    Ok(upstream)
+}
+
+/// An idle connection to the attempt's endpoint, unless it has to be a fresh one.
+pub(crate) fn lease(worker: &Worker, attempt: &Attempt) -> Option<Box<Upstream>> {
+    if attempt.fresh {
+        return None;
+    }
+    let lease = worker.pool.lease(attempt.endpoint);
+    if lease.stale > 0 {
+        worker.metrics().add(Counter::PoolStale, lease.stale);
+    }
+    if lease.upstream.is_some() {
+        worker.metrics().count(Counter::PoolHit);
+    }
+    lease.upstream
+}
+
+/// A new connection to the attempt's endpoint.
+pub(crate) async fn dial(
     worker: &Worker,
     attempt: &Attempt,
-    fresh: bool,
     pace: &Pace,
 ) -> Result<Box<Upstream>, Fault> {
-    if !fresh {
-        let lease = worker.pool.lease(attempt.endpoint);
-        if lease.stale > 0 {
-            worker.metrics().add(Counter::PoolStale, lease.stale);
-        }
-        if let Some(upstream) = lease.upstream {
-            worker.metrics().count(Counter::PoolHit);
-            return Ok(upstream);
-        }
-    }
     worker.metrics().count(Counter::PoolMiss);
     let late = Fault::upstream(Stage::Connect, Cause::ConnectTimeout);
     pace.within(Limit::Up, attempt.connect_timeout, late);

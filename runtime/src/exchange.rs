@@ -10,6 +10,7 @@ use ringway_core::exchange::{Attempt, End, Flow, Step, Verdict};
 use ringway_core::message::{Cause, Fault, Method, RequestHead, Stage};
 use ringway_core::policy::answer::Answer;
 use ringway_core::record::Record;
+use ringway_core::time::Instant;
 
 use crate::accept::{Entrance, direction};
 use crate::access_log;
@@ -17,7 +18,9 @@ use crate::call::{self, Broken};
 use crate::clock;
 use crate::metrics::Counter;
 use crate::mirror;
+use crate::pool::Upstream;
 use crate::stream::Client;
+use crate::upstream;
 use crate::worker::Worker;
 
 /// Serves the request that `exchange` was opened for.
@@ -55,7 +58,9 @@ pub(crate) struct Exchange {
     pub(crate) worker: Rc<Worker>,
     pub(crate) entrance: Rc<Entrance>,
     pub(crate) peer: SocketAddr,
-    connect: bool,
+    method: Method,
+    first: Option<Step>,
+    prepared: Option<Result<Box<Upstream>, Fault>>,
     flow: Option<Flow>,
     entry: Option<access_log::Entry>,
     /// The endpoint of the last attempt, and what became of it.
@@ -84,11 +89,13 @@ impl Exchange {
         let flow = Flow::open(head, listener, &mut world, now);
         drop(world);
         worker.exchanges.set(worker.exchanges.get() + 1);
-        Self {
+        let mut exchange = Self {
             worker: Rc::clone(worker),
             entrance: Rc::clone(entrance),
             peer,
-            connect: head.method == Method::Connect,
+            method: head.method,
+            first: None,
+            prepared: None,
             flow: Some(flow),
             entry,
             tried: None,
@@ -98,12 +105,38 @@ impl Exchange {
             status: None,
             received: Cell::new(0),
             sent: Cell::new(0),
+        };
+        exchange.prepare(head);
+        exchange
+    }
+
+    /// Takes the first step while the head is at hand: with an idle connection to the endpoint,
+    /// it need not be parsed a second time.
+    fn prepare(&mut self, head: &RequestHead<'_>) {
+        let step = self.decide(clock::recent());
+        if let Step::Try(attempt) = &step
+            && !self.is_connect()
+            && let Some(mut upstream) = call::lease(&self.worker, attempt)
+        {
+            let queued = upstream::queue(&mut upstream, head, attempt.address, self);
+            self.prepared = Some(queued.map(|()| upstream));
         }
+        self.first = Some(step);
+    }
+
+    /// The connection on which the first attempt's head is queued.
+    pub(crate) const fn take_prepared(&mut self) -> Option<Result<Box<Upstream>, Fault>> {
+        self.prepared.take()
+    }
+
+    /// The request's method.
+    pub(crate) const fn method(&self) -> Method {
+        self.method
     }
 
     /// Whether the request asks for a tunnel to the endpoint, which then sees nothing of it.
     pub(crate) const fn is_connect(&self) -> bool {
-        self.connect
+        matches!(self.method, Method::Connect)
     }
 
     /// The decisions made so far.
@@ -112,8 +145,12 @@ impl Exchange {
     }
 
     fn next(&mut self) -> Step {
+        self.first.take().unwrap_or_else(|| self.decide(clock::now()))
+    }
+
+    fn decide(&mut self, now: Instant) -> Step {
         let Some(flow) = &mut self.flow else { return Step::Answer(CLOSED) };
-        let step = flow.next(&mut self.worker.world.borrow_mut(), clock::now());
+        let step = flow.next(&mut self.worker.world.borrow_mut(), now);
         if let Step::Try(attempt) = &step {
             self.count_failed();
             self.count_attempt(attempt);

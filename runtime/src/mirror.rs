@@ -94,7 +94,10 @@ impl Copy {
     }
 
     async fn exchange(&self, worker: &Worker, pace: &Pace) -> Result<(), Fault> {
-        let mut upstream = call::lease_or_dial(worker, &self.attempt, false, pace).await?;
+        let mut upstream = match call::lease(worker, &self.attempt) {
+            Some(upstream) => upstream,
+            None => call::dial(worker, &self.attempt, pace).await?,
+        };
         upstream.outgoing.queue_head(Framing::None, |out| out.extend_from_slice(&self.head));
         upstream.outgoing.put(&Part::of(&self.body)).await?;
         let limits = worker.settings().head;

@@ -27,8 +27,8 @@ struct Free {
 }
 
 impl Blocks {
-    /// Moves `future` into a block.
-    pub(crate) fn place<F: Future>(&self, future: F) -> Placed<F> {
+    /// Makes a future in a block: what `make` returns is written there and not moved again.
+    pub(crate) fn place<F: Future>(&self, make: impl FnOnce() -> F) -> Placed<F> {
         let layout = Layout::new::<F>();
         assert!(layout.size() > 0, "a future that waits has a size");
         if self.0.layout.get().is_none() {
@@ -49,7 +49,7 @@ impl Blocks {
         });
         let place = block.cast::<F>();
         // SAFETY: the block has F's layout and nobody else uses it.
-        unsafe { place.write(future) };
+        unsafe { place.write(make()) };
         Placed { place, home: self.clone() }
     }
 }

@@ -321,9 +321,15 @@ fn poll(fd: RawFd, events: libc::c_short) -> libc::c_short {
     polled.revents
 }
 
+// recv and send go straight to the kernel: libc's wrappers are cancellation points, which costs
+// every call of a process with threads.
+
 fn recv(fd: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    let (start, length) = (buffer.as_mut_ptr(), buffer.len());
     // SAFETY: the pointer and length describe `buffer`, which outlives the call.
-    uninterrupted(|| unsafe { libc::recv(fd, buffer.as_mut_ptr().cast(), buffer.len(), flags) })
+    uninterrupted(|| unsafe {
+        libc::syscall(libc::SYS_recvfrom, fd, start, length, flags, 0_usize, 0_usize) as isize
+    })
 }
 
 fn send(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
@@ -331,7 +337,8 @@ fn send(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     if let [only] = parts {
         // SAFETY: the pointer and length describe `only`, which outlives the call.
         return uninterrupted(|| unsafe {
-            libc::send(fd, only.as_ptr().cast(), only.len(), flags)
+            libc::syscall(libc::SYS_sendto, fd, only.as_ptr(), only.len(), flags, 0_usize, 0_usize)
+                as isize
         });
     }
     // SAFETY: all-zero is a valid msghdr.
@@ -340,7 +347,9 @@ fn send(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     message.msg_iovlen = parts.len();
     // SAFETY: IoSlice is ABI-compatible with iovec; the slices outlive the call, which only reads
     // through them.
-    uninterrupted(|| unsafe { libc::sendmsg(fd, &raw const message, flags) })
+    uninterrupted(|| unsafe {
+        libc::syscall(libc::SYS_sendmsg, fd, &raw const message, flags) as isize
+    })
 }
 
 /// The result of a system call, made again when a signal came in between.

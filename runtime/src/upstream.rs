@@ -20,12 +20,12 @@ pub(crate) fn queue(
     head: &RequestHead<'_>,
     address: SocketAddr,
     exchange: &Exchange,
-) -> Result<Method, Fault> {
+) -> Result<(), Fault> {
     let mut result = Ok(());
     upstream.outgoing.queue_head(head.framing, |out| {
         result = write_head(head, address, exchange, out);
     });
-    result.map(|()| head.method)
+    result
 }
 
 /// Appends the request's head as it goes to the endpoint at `address`.

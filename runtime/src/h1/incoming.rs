@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringway_core::message::{Blame, Cause, Fault, Framing, Stage};
 use ringway_core::wire::h1::chunked::{Decoder, Event};
 
-use crate::buffer::{Buffer, Buffers, SMALL};
+use crate::buffer::{Buffer, Buffers, LARGE, SMALL};
 use crate::pace::{Limit, Pace};
 use crate::socket::Reader;
 use crate::stream::{Part, Pieces, Source};
@@ -140,8 +140,10 @@ impl Incoming {
 
     /// Receives into the room behind what is unread.
     async fn read_on(&mut self) -> Result<usize, Fault> {
-        let buffers = &self.buffers;
-        let buffer = self.buffer.get_or_insert_with(|| buffers.small());
+        if self.buffer.is_none() {
+            self.buffer = Some(self.page());
+        }
+        let Some(buffer) = &mut self.buffer else { return Ok(0) };
         let read = self.reader.read(&mut buffer[self.end..]).await;
         let n = read.map_err(|e| self.fault(&e))?;
         self.end += n;
@@ -275,6 +277,11 @@ impl Incoming {
         Fault { stage, blame: self.peer, cause }
     }
 
+    /// A buffer to begin with. Endpoints send more than clients ask.
+    fn page(&self) -> Buffer {
+        if self.peer == Blame::Client { self.buffers.small() } else { self.buffers.medium() }
+    }
+
     /// Sees to it that there is room for more of the body, without touching a head that is kept.
     fn turn_page(&mut self) {
         let size = self.buffer.as_ref().map_or(0, |b| b.len());
@@ -283,14 +290,14 @@ impl Incoming {
         if self.end < size && (head_is_here || unread > 0) {
             return;
         }
-        let grow = size == SMALL && self.full_reads >= FULL_READS;
+        let grow = (1..LARGE).contains(&size) && self.full_reads >= FULL_READS;
         if size > 0 && !head_is_here && !grow && unread < size {
             if let Some(buffer) = &mut self.buffer {
                 buffer.copy_within(self.start..self.end, 0);
             }
         } else {
-            let mut next =
-                if grow || unread >= SMALL { self.buffers.large() } else { self.buffers.small() };
+            let large = grow || unread >= SMALL;
+            let mut next = if large { self.buffers.large() } else { self.page() };
             // What is left is the beginning of a chunk's header: a few bytes.
             next[..unread].copy_from_slice(self.unread());
             let last = self.buffer.replace(next);

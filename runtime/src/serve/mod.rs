@@ -55,7 +55,7 @@ pub(crate) async fn h1(
                 break;
             }
         }
-        let served = worker.blocks.place(client.one(worker, entrance, peer)).await;
+        let served = worker.blocks.place(|| client.one(worker, entrance, peer)).await;
         client.count(entrance);
         if !served {
             break;
