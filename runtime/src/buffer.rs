@@ -4,10 +4,14 @@ use std::cell::RefCell;
 use std::ops::{Deref, DerefMut};
 use std::rc::Rc;
 
+// Sizes are a few cache lines off a power of two: the beginnings of many buffers, which is all that
+// small messages touch, would else fall into the same few sets of the cache. It shows: 5 % of the
+// CPU of a small request with 64 connections.
+
 /// Holds a request's head and a small body.
-pub(crate) const SMALL: usize = 16 * 1024;
+pub(crate) const SMALL: usize = 16 * 1024 + 3 * 64;
 /// Holds most responses with their head, so that they take one read and one write.
-pub(crate) const MEDIUM: usize = 64 * 1024;
+pub(crate) const MEDIUM: usize = 65 * 1024 + 3 * 64;
 /// For bodies that stream: fewer system calls per byte. Also holds the largest allowed head.
 pub(crate) const LARGE: usize = 256 * 1024;
 

@@ -189,7 +189,8 @@ impl Outgoing {
                 Err(error) => return Err(self.fault(&error)),
             }
         }
-        self.queued.clear();
+        // The next head, whosever it is, is written where this one still is in the cache.
+        self.give_back();
         Ok(())
     }
 
