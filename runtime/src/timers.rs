@@ -147,12 +147,17 @@ impl Wheel {
         let from = self.visited.get() + 1;
         // Before anything is scheduled again: it has to land behind what is visited now.
         self.visited.set(last.max(self.visited.get()));
+        // All of it is taken out first: what is scheduled again may come to lie in a place that
+        // is still to be visited.
+        let mut due = Vec::new();
+        let mut slots = self.slots.borrow_mut();
         for slot in from..=last.min(from + SLOTS - 1) {
-            let due = std::mem::take(&mut self.slots.borrow_mut()[(slot % SLOTS) as usize]);
-            self.pending.set(self.pending.get() - due.len());
-            for key in due {
-                self.look_at(key, last, now);
-            }
+            due.append(&mut slots[(slot % SLOTS) as usize]);
+        }
+        drop(slots);
+        self.pending.set(self.pending.get() - due.len());
+        for key in due {
+            self.look_at(key, last, now);
         }
     }
 
@@ -216,5 +221,88 @@ impl Drop for Alarm {
         let entry = self.wheel.entries.borrow_mut().remove(self.key);
         // Dropping a waker may drop a task, and with it another alarm.
         drop(entry);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Woken(AtomicUsize);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn at(seconds: u64) -> Instant {
+        Instant::from_nanos(seconds * 1_000_000_000)
+    }
+
+    /// An alarm set to `deadline`, and how often it has woken.
+    fn armed(timers: &Timers, deadline: Instant) -> (Alarm, Arc<Woken>) {
+        let alarm = timers.alarm();
+        alarm.set(deadline);
+        let woken = Arc::<Woken>::default();
+        let waker = Waker::from(Arc::clone(&woken));
+        assert!(alarm.poll(&mut Context::from_waker(&waker)).is_pending());
+        (alarm, woken)
+    }
+
+    #[test]
+    fn an_alarm_wakes_at_its_deadline_and_not_before() {
+        let timers = Timers::default();
+        let (_alarm, woken) = armed(&timers, at(25));
+        for second in 0..25 {
+            timers.0.visit(at(second));
+            assert_eq!(woken.0.load(Ordering::Relaxed), 0, "at {second} s");
+        }
+        timers.0.visit(at(26));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn no_alarm_is_lost_however_the_visits_fall() {
+        for step in [1, 7, 13, 100, 1023, 1024, 1025, 3000] {
+            let timers = Timers::default();
+            let alarms: Vec<_> = (1..400).map(|n| armed(&timers, at(n))).collect();
+            let mut slot = 0;
+            while slot << SLOT_BITS < at(401).as_nanos() {
+                slot += step;
+                timers.0.visit(Instant::from_nanos(slot << SLOT_BITS));
+            }
+            let lost = alarms.iter().filter(|(_, w)| w.0.load(Ordering::Relaxed) != 1).count();
+            assert_eq!(lost, 0, "with visits every {step} slots");
+        }
+    }
+
+    #[test]
+    fn an_alarm_survives_a_stall_longer_than_the_wheel() {
+        let timers = Timers::default();
+        let (_alarm, woken) = armed(&timers, at(25));
+        timers.0.visit(at(19));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        for second in 20..=26 {
+            timers.0.visit(at(second));
+        }
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_deadline_that_was_moved_counts_from_where_it_is_now() {
+        let timers = Timers::default();
+        let (alarm, woken) = armed(&timers, at(3));
+        alarm.set(at(9));
+        timers.0.visit(at(4));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 0);
+        alarm.set(at(5));
+        timers.0.visit(at(6));
+        assert_eq!(woken.0.load(Ordering::Relaxed), 1);
     }
 }

@@ -18,6 +18,7 @@ use ringway_tests::wait;
 
 matrix!(
     connections_are_balanced_over_workers,
+    a_quiet_worker_keeps_what_it_is_handed,
     slow_endpoint_gets_less,
     round_robin_follows_weights,
     routes_by_match,
@@ -46,6 +47,19 @@ fn connections_are_balanced_over_workers(cell: Cell) {
             (last.len() == 2 && last.iter().all(|(_, n)| *n == half)).then_some(())
         });
         assert!(even.is_some(), "{round} connections on 2 workers: {last:?}");
+    }
+}
+
+/// A worker that was handed a connection after a long silence counts its limits from then.
+fn a_quiet_worker_keeps_what_it_is_handed(cell: Cell) {
+    let origin = Origin::echo("o");
+    let settings = Settings::front(&[origin.address]).workers(2).timeout("head", "500ms");
+    let proxy = Proxy::start(cell, settings);
+    std::thread::sleep(Duration::from_millis(1200));
+    let mut clients: Vec<Client> = (0..4).map(|_| Client::connect(proxy.web())).collect();
+    for client in &mut clients {
+        assert_eq!(client.ends_within(Duration::from_millis(50)), None);
+        assert_eq!(client.get("/").status, 200);
     }
 }
 

@@ -23,6 +23,7 @@ use ringway_tests::wait;
 matrix!(
     terminates_under_load_without_a_failed_request,
     drains,
+    every_worker_stops_listening,
     second_signal_ends_at_once,
     grace_period_is_the_limit,
     a_tunnel_ends_with_the_grace_period,
@@ -74,6 +75,23 @@ fn drains(cell: Cell) {
     assert_eq!(busy.ends_within(Duration::from_secs(2)), Some(End::Fin));
     let status = proxy.exits_within(Duration::from_secs(5));
     assert_eq!(status.and_then(|s| s.code()), Some(0));
+}
+
+/// Also the one that has no connection, while the other is busy: nobody is left hanging in a
+/// backlog that nobody reads.
+fn every_worker_stops_listening(cell: Cell) {
+    let origin = Origin::acting("o", |_| Vec::new());
+    let settings = Settings::front(&[origin.address]).workers(2).more("shutdown: { grace: 20s }");
+    let proxy = Proxy::start(cell, settings);
+    let client = Client::connect(proxy.web());
+    client.send("GET /stuck HTTP/1.1\r\nHost: a.test\r\n\r\n");
+    wait::until(Duration::from_secs(2), "the request is upstream", || {
+        !origin.complete("/stuck").is_empty()
+    });
+    proxy.signal(libc::SIGTERM);
+    wait::until(Duration::from_secs(3), "nobody listens", || {
+        (0..16).all(|_| TcpStream::connect(proxy.web()).is_err())
+    });
 }
 
 /// A proxy with one request that never ends.
