@@ -57,6 +57,11 @@ impl Entrance {
             waker.wake();
         }
     }
+
+    /// Whether anything may still come in by it, or is being served that did.
+    pub(crate) fn is_in_use(self: &Rc<Self>) -> bool {
+        !self.closed.get() || Rc::strong_count(self) > 1
+    }
 }
 
 /// Linkerd's `direction` label.

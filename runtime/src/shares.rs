@@ -59,12 +59,6 @@ impl Shares {
         self.workers[worker].0.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// Connections of `worker`.
-    #[cfg(test)]
-    pub(crate) fn of(&self, worker: usize) -> usize {
-        self.workers[worker].0.load(Ordering::Relaxed)
-    }
-
     /// Connections of all workers.
     pub(crate) fn total(&self) -> usize {
         self.workers.iter().map(|count| count.0.load(Ordering::Relaxed)).sum()
@@ -73,7 +67,11 @@ impl Shares {
 
 #[cfg(test)]
 mod tests {
-    use super::Shares;
+    use super::{Ordering, Shares};
+
+    fn of(shares: &Shares, worker: usize) -> usize {
+        shares.workers[worker].0.load(Ordering::Relaxed)
+    }
 
     #[test]
     fn the_hash_may_favour_one_worker_but_the_shares_stay_even() {
@@ -81,7 +79,7 @@ mod tests {
         for _ in 0..4 {
             shares.assign(0);
         }
-        assert_eq!((shares.of(0), shares.of(1)), (2, 2));
+        assert_eq!((of(&shares, 0), of(&shares, 1)), (2, 2));
         shares.release(1);
         assert_eq!(shares.assign(0), 1);
         assert_eq!(shares.total(), 4);

@@ -60,8 +60,6 @@ pub(crate) struct Worker {
     readiness: Arc<Readiness>,
     settings: RefCell<Rc<Settings>>,
     entrances: RefCell<Vec<Rc<Entrance>>>,
-    /// Closed ones, whose last connections may still be on their way here.
-    closed: RefCell<Vec<Rc<Entrance>>>,
     /// Listeners that wait for their routes, and connections that wait for such.
     waiting: RefCell<Vec<(Listener, OwnedFd)>>,
     held: RefCell<Vec<Command>>,
@@ -102,7 +100,6 @@ impl Worker {
             readiness: start.readiness,
             settings: RefCell::new(Rc::new(Settings::new(&start.config))),
             entrances: RefCell::default(),
-            closed: RefCell::default(),
             waiting: RefCell::default(),
             held: RefCell::default(),
             series: RefCell::default(),
@@ -156,14 +153,7 @@ impl Worker {
             }
             Command::Unlisten(name) => {
                 self.waiting.borrow_mut().retain(|(listener, _)| *listener.name != *name);
-                self.entrances.borrow_mut().retain(|entrance| {
-                    let stays = entrance.name != name;
-                    if !stays {
-                        entrance.close();
-                        self.closed.borrow_mut().push(Rc::clone(entrance));
-                    }
-                    stays
-                });
+                self.entrances.borrow().iter().filter(|e| e.name == name).for_each(|e| e.close());
             }
             Command::Settings(config) => {
                 *self.settings.borrow_mut() = Rc::new(Settings::new(&config));
@@ -187,7 +177,10 @@ impl Worker {
             Ok(socket) => {
                 let entrance = Rc::new(Entrance::new(listener, self));
                 self.shares.open_door();
-                self.entrances.borrow_mut().push(Rc::clone(&entrance));
+                let mut entrances = self.entrances.borrow_mut();
+                entrances.retain(|entrance| entrance.is_in_use());
+                entrances.push(Rc::clone(&entrance));
+                drop(entrances);
                 monoio::spawn(accept::run(Rc::clone(self), entrance, socket));
             }
             Err(error) => {
@@ -197,9 +190,8 @@ impl Worker {
     }
 
     fn entrance(&self, name: &str) -> Option<Rc<Entrance>> {
-        let open = self.entrances.borrow().iter().find(|e| &*e.name == name).map(Rc::clone);
-        // What a closed one had accepted elsewhere may still be handed over.
-        open.or_else(|| self.closed.borrow().iter().rfind(|e| &*e.name == name).map(Rc::clone))
+        // The newest; a closed one counts, because what it had accepted may still be handed over.
+        self.entrances.borrow().iter().rfind(|e| &*e.name == name).map(Rc::clone)
     }
 
     /// Keeps a connection for a listener that this worker is only about to know.

@@ -1,7 +1,7 @@
 //! A strict reader of HTTP/1 responses over bytes already received.
 
 use crate::strict::End;
-use crate::text::{Fields, is_token, latin1, tokens, values};
+use crate::text::{Fields, is_token, latin1, tokens, value, values};
 
 /// One final response, and the interim ones before it.
 #[derive(Clone, Debug, Default)]
@@ -38,10 +38,7 @@ impl Response {
     /// The only value of a field, or nothing.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
-        match self.values(name)[..] {
-            [only] => Some(only),
-            _ => None,
-        }
+        value(&self.fields, name)
     }
 
     /// The body as text.

@@ -5,7 +5,7 @@ mod rules;
 
 use rules::{chunk_size, field, framing};
 
-use crate::text::{Fields, Pattern, is_token, latin1, values};
+use crate::text::{Fields, Pattern, is_token, latin1, value, values};
 
 /// How far a request came.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +77,7 @@ impl Recorded {
     /// The only value of a field, or nothing.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
-        match self.values(name)[..] {
-            [only] => Some(only),
-            _ => None,
-        }
+        value(&self.fields, name)
     }
 
     /// Method, target and state, for messages.

@@ -30,6 +30,15 @@ pub fn values<'a>(fields: &'a [(String, String)], name: &str) -> Vec<&'a str> {
     fields.iter().filter(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str()).collect()
 }
 
+/// The only value of the field `name`, or nothing.
+#[must_use]
+pub fn value<'a>(fields: &'a [(String, String)], name: &str) -> Option<&'a str> {
+    match values(fields, name)[..] {
+        [only] => Some(only),
+        _ => None,
+    }
+}
+
 /// The list elements of the field `name`, lower-case, without empty ones.
 #[must_use]
 pub fn tokens(fields: &[(String, String)], name: &str) -> Vec<String> {

@@ -170,9 +170,14 @@ impl Incoming {
     /// Takes everything that is left, for a tunnel.
     pub(crate) fn take_unread(&mut self) -> Vec<u8> {
         let unread = self.unread().to_vec();
+        self.discard();
+        unread
+    }
+
+    /// Forgets everything that is left.
+    pub(crate) fn discard(&mut self) {
         self.start = self.end;
         self.release();
-        unread
     }
 
     /// Waits until something has arrived, or the end has.

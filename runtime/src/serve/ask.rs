@@ -110,7 +110,7 @@ impl Ask {
 
     /// Reads something and forgets it; 0 is the end.
     pub(super) async fn throw_away(&mut self) -> Result<usize, Fault> {
-        drop(self.incoming.take_unread());
+        self.incoming.discard();
         self.incoming.yield_next();
         self.incoming.receive().await
     }
