@@ -1,0 +1,90 @@
+"""What is compared: each scenario, its contenders, and the order they come in."""
+
+import dataclasses
+import fnmatch
+
+RINGWAY = ("ringway", "ringway-epoll")
+RIVALS = ("haproxy", "nginx", "envoy", "pingora")
+FORWARDER = "forwarder"
+PROXIES = (*RINGWAY, *RIVALS, FORWARDER)
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """One column of a scenario: a proxy with something behind it."""
+
+    label: str
+    proxy: str
+    behind: str = "one"  # one | endpoints-100 | routes-1 | routes-10000 | endpoints-10000
+    churn: int = 0  # updates of manifests a second while it is measured
+
+
+@dataclasses.dataclass(frozen=True)
+class Scenario:
+    """One kind of load, which all contenders get in turn."""
+
+    name: str
+    title: str  # short enough for a panel of the plot; 64 connections where it names none
+    path: str = "/64"
+    connections: int = 64
+    upload: int = 0  # bytes of a POST body; 0 is a GET
+    requests_per_connection: int = 0  # 0 keeps connections for ever
+    contenders: tuple = tuple(Contender(name, name) for name in PROXIES)
+    base: str = ""  # the contender others are held against, in scenarios of ringway alone
+    warmup: float = 0.5  # seconds before counting begins
+    direct: bool = True  # whether latency without any proxy is measured, too
+
+    @property
+    def churns(self):
+        return any(contender.churn for contender in self.contenders)
+
+
+def many_endpoints():
+    """Who balances over a list; the forwarder and our minimal Pingora have one upstream only."""
+    names = (*RINGWAY, "haproxy", "nginx", "envoy")
+    return tuple(Contender(name, name, "endpoints-100") for name in names)
+
+
+ALL = (
+    Scenario("64b", "64 B, 64 connections"),
+    Scenario("1k", "1 KiB, 64 connections", path="/1k"),
+    Scenario("16k", "16 KiB, 64 connections", path="/16k"),
+    Scenario("64k", "64 KiB, 64 connections", path="/64k"),
+    Scenario("1m", "1 MiB, 16 connections", path="/1m", connections=16),
+    Scenario("64b-8c", "64 B, 8 connections", connections=8),
+    Scenario("64b-512c", "64 B, 512 connections", connections=512),
+    Scenario("64b-4096c", "64 B, 4,096 connections", connections=4096, warmup=1.5),
+    Scenario("upload-16k", "upload of 16 KiB, 64 connections", upload=16384),
+    Scenario("upload-1m", "upload of 1 MiB, 16 connections", upload=1 << 20, connections=16),
+    Scenario("new-connection", "64 B, new connection per request", requests_per_connection=1),
+    Scenario("endpoints-100", "64 B, 100 endpoints", contenders=many_endpoints()),
+    Scenario("routes-10000", "64 B, 10,000 routes beside 1",
+             contenders=(Contender("1 route", "ringway", "routes-1"),
+                         Contender("10,000 routes", "ringway", "routes-10000")),
+             base="1 route", direct=False),
+    Scenario("churn-10000", "64 B, 10,000 endpoints in churn",
+             contenders=(Contender("still", "ringway", "endpoints-10000"),
+                         Contender("100 updates/s", "ringway", "endpoints-10000", churn=100)),
+             base="still", direct=False, warmup=2.5),
+)
+# Parts of another kind, which the same option selects.
+IDLE = "idle-8000"
+PROCESS = "idle-process"
+NAMES = (*(scenario.name for scenario in ALL), IDLE, PROCESS)
+QUICK = ("64b", "16k", "1m", "upload-16k", "churn-10000", IDLE, PROCESS)
+
+
+def chosen(patterns):
+    """The names that the comma-separated names and globs select; ValueError says which do not."""
+    wanted = []
+    for pattern in patterns.split(","):
+        matches = fnmatch.filter(NAMES, pattern.strip())
+        if not matches:
+            raise ValueError(f"{pattern!r} matches none of {', '.join(NAMES)}")
+        wanted += matches
+    return [name for name in NAMES if name in wanted]
+
+
+def contending(scenario, proxies):
+    """The scenario's contenders that run one of `proxies`."""
+    return [contender for contender in scenario.contenders if contender.proxy in proxies]

@@ -1,0 +1,64 @@
+"""What a run was asked for, and how long that will take."""
+
+import dataclasses
+import pathlib
+
+from . import scenarios
+from .programs import Programs
+
+
+@dataclasses.dataclass
+class Setting:
+    """The options of a comparison, checked."""
+
+    programs: Programs
+    proxies: list  # names, in the order of the tables
+    names: list  # scenarios and other parts
+    rounds: int
+    seconds: float  # of closed loop a run
+    latency_rounds: int  # 0 leaves the fixed rate out
+    latency_seconds: float
+    syscalls: bool
+    proxy_core: int
+    load_core: int
+    idle: int  # idle connections
+    idle_wait: float  # seconds for memory to come back
+    counted: pathlib.Path | None  # a ringway that counts its allocations
+    workers: int = 1
+    proxy_cores: str = ""
+
+    def __post_init__(self):
+        self.proxy_cores = self.proxy_cores or str(self.proxy_core)
+
+    @property
+    def scenarios(self):
+        """The chosen scenarios that have a contender among the chosen proxies."""
+        return [s for s in scenarios.ALL
+                if s.name in self.names and scenarios.contending(s, self.proxies)]
+
+    def shown(self):
+        """The part of it that a result keeps."""
+        keep = ("proxies", "names", "rounds", "seconds", "latency_rounds", "latency_seconds",
+                "proxy_core", "load_core", "idle", "idle_wait")
+        return {name: getattr(self, name) for name in keep}
+
+
+RUN = 0.25  # seconds that starting a load and reading its report take
+START = 0.6  # and starting a proxy
+
+
+def minutes(setting):
+    """About how long a run takes."""
+    total = 0.0
+    for scenario in setting.scenarios:
+        contenders = len(scenarios.contending(scenario, setting.proxies))
+        around = scenario.warmup + RUN
+        total += contenders * (START + 1 + around + setting.rounds * (setting.seconds + around))
+        sources = contenders + scenario.direct
+        total += sources * setting.latency_rounds * (setting.latency_seconds + around)
+        total += contenders * (1 + 2 * RUN) * setting.syscalls
+    if scenarios.IDLE in setting.names:
+        total += len(setting.proxies) * (10 + setting.idle_wait)
+    if scenarios.PROCESS in setting.names:
+        total += 12 * len([p for p in setting.proxies if p in scenarios.RINGWAY])
+    return total / 60

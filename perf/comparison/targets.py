@@ -1,0 +1,150 @@
+"""Holds a result against the project's targets: each with its figure, met or not."""
+
+import dataclasses
+
+from . import figures
+from .scenarios import RIVALS
+
+RINGWAY = "ringway"
+PERCENTILES = ("p50", "p99", "p99.9")
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """One target beside what was measured."""
+
+    scenario: str
+    target: str
+    figure: str
+    met: bool | None  # None: not measured
+
+
+def unmeasured(scenario, target):
+    return Verdict(scenario, target, "not measured", None)
+
+
+def at_most(scenario, target, value, limit, shown):
+    """`value` may reach `limit`; without a value there is no verdict."""
+    if value is None:
+        return unmeasured(scenario, target)
+    return Verdict(scenario, target, shown.format(value), value <= limit)
+
+
+# Scenario, whose CPU, against whose, the limit of the ratio.
+CPU = (
+    ("64b", RINGWAY, "haproxy", 0.75), ("64b", RINGWAY, "nginx", 0.72),
+    ("64b", RINGWAY, "envoy", 0.30), ("64b", RINGWAY, "pingora", 0.40),
+    ("64b", RINGWAY, "forwarder", 1.15),
+    ("64b-512c", RINGWAY, "haproxy", 0.65), ("64b-512c", RINGWAY, "nginx", 0.60),
+    ("64b-512c", RINGWAY, "envoy", 0.25),
+    ("64b-4096c", RINGWAY, "haproxy", 0.65), ("64b-4096c", RINGWAY, "nginx", 0.60),
+    ("64b-4096c", RINGWAY, "envoy", 0.25),
+    ("16k", RINGWAY, "haproxy", 0.68), ("16k", RINGWAY, "nginx", 0.60),
+    ("16k", RINGWAY, "envoy", 0.32),
+    ("64b", "ringway-epoll", "haproxy", 0.90),
+)
+
+
+def runs_of(result, scenario, label):
+    return result["scenarios"].get(scenario, {}).get("runs", {}).get(label, [])
+
+
+def cpu(result):
+    for scenario, ours, theirs, limit in CPU:
+        value = figures.ratio(runs_of(result, scenario, ours), runs_of(result, scenario, theirs))
+        who = "CPU/request" if ours == RINGWAY else f"CPU/request of {ours}"
+        yield at_most(scenario, f"{who} ≤ {limit:.2f} × {theirs}", value, limit, "{:.2f}")
+
+
+def large(result, limit=0.80):
+    """1 MiB is held against whichever rival is the cheapest there."""
+    ours = runs_of(result, "1m", RINGWAY)
+    ratios = {name: figures.ratio(ours, runs_of(result, "1m", name)) for name in RIVALS}
+    known = {name: value for name, value in ratios.items() if value is not None}
+    target = f"CPU/request ≤ {limit:.2f} × the best rival"
+    if not known:
+        return unmeasured("1m", target)
+    best = max(known, key=known.get)
+    return Verdict("1m", target, f"{known[best]:.2f} × {best}", known[best] <= limit)
+
+
+def against_rivals(scenario, found, key):
+    """Our percentile to each rival's at the fixed rate: (ratio, rival, scenario), each known."""
+    medians = {label: figures.median(figures.of(runs, key))
+               for label, runs in found["latency"].items()}
+    ours = medians.get(RINGWAY)
+    for rival in RIVALS:
+        if ours and medians.get(rival):
+            yield ours / medians[rival], rival, scenario
+
+
+def latency(result):
+    """One verdict for each percentile, over every scenario that has rivals."""
+    for key in PERCENTILES:
+        target = f"{key} at the fixed rate below every rival's"
+        pairs = [pair for name, found in result["scenarios"].items()
+                 for pair in against_rivals(name, found, key)]
+        if not pairs:
+            yield unmeasured("fixed rate", target)
+            continue
+        worst, lost = max(pairs), sorted({name for value, _, name in pairs if value >= 1})
+        figure = f"at the worst {worst[0]:.2f} × {worst[1]} ({worst[2]})"
+        figure += f"; not below in {', '.join(lost)}" if lost else ""
+        yield Verdict("fixed rate", target, figure, not lost)
+
+
+def memory(result):
+    seen = result.get("idle", {}).get(RINGWAY)
+    each, back = "≤ 1 KiB of RSS each", "RSS back within 10 % after they close"
+    if not seen:
+        yield unmeasured("8,000 idle connections", each)
+        yield unmeasured("8,000 idle connections", back)
+        return
+    yield at_most("8,000 idle connections", each, seen["each"], 1024, "{:,.0f} B")
+    grown = seen["after"] / seen["before"]
+    yield at_most("8,000 idle connections", back, grown, 1.10, "{:.2f} × before")
+
+
+def process(result):
+    seen = result.get("process", {}).get(RINGWAY)
+    rss, cpu_use = "RSS ≤ 10 MiB with 2 workers", "0.0 % CPU"
+    if not seen:
+        yield unmeasured("idle process", rss)
+        yield unmeasured("idle process", cpu_use)
+        return
+    yield at_most("idle process", rss, seen["rss"] / 2**20, 10, "{:.1f} MiB")
+    yield Verdict("idle process", cpu_use, f"{seen['cpu_percent']:.3f} %",
+                  round(seen["cpu_percent"], 1) == 0)
+
+
+def steady(result):
+    calls = result["scenarios"].get("64b", {}).get("syscalls", {}).get(RINGWAY)
+    yield at_most("steady state", "≤ 4.2 system calls a request at 64 connections",
+                  calls and calls["calls"], 4.2, "{:.2f}")
+    counted = result.get("allocations")
+    # One allocation in a thousand requests is a timer or a look at /metrics, none of a request's.
+    yield at_most("steady state", "0 heap allocations a request",
+                  counted and counted["allocations"], 0.001, "{:.4f}")
+    yield Verdict("steady state", "0 user-space copies of body bytes",
+                  "not counted by this comparison", None)
+
+
+def pair(result, scenario, label, base, limit, target):
+    value = figures.ratio(runs_of(result, scenario, label), runs_of(result, scenario, base))
+    return at_most(scenario, target, value, limit, "{:.2f} × " + base)
+
+
+def churn(result):
+    label, base, name = "100 updates/s", "still", "churn-10000"
+    yield pair(result, name, label, base, 1.10, "CPU/request within 10 % of no churn")
+    runs = result["scenarios"].get(name, {}).get("latency", {})
+    value = figures.ratio(runs.get(label, []), runs.get(base, []), "p99")
+    yield at_most(name, "p99 within 1.2 × of no churn", value, 1.2, "{:.2f} × " + base)
+
+
+def verdicts(result):
+    """Every target of the project, in the order in which it states them."""
+    return [*cpu(result), large(result), *latency(result), *memory(result), *process(result),
+            *steady(result), *churn(result),
+            pair(result, "routes-10000", "10,000 routes", "1 route", 1.05,
+                 "CPU/request within 5 % of 1 route")]
