@@ -1,10 +1,10 @@
 # The usual ways into the project; `make help` lists them.
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fmt deny bench compare schema
+.PHONY: help build run test lint fmt deny bench instructions compare schema
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
 
 build: ## the optimised binary, target/release/ringway
 	$(CARGO) build --release --locked
@@ -26,11 +26,15 @@ fmt: ## format the sources in place
 deny: ## licences, advisories, duplicates and sources of dependencies
 	.ci/run deny
 
-bench: ## micro benchmarks of core (criterion)
-	$(CARGO) bench --locked -p ringway-benches
+bench: ## what each piece of a request costs in time (criterion); CASE=route for some of it
+	$(CARGO) bench --locked -p ringway-benches --bench time -- $(CASE)
 
-compare: build ## CPU a request and idle memory beside HAProxy, nginx and Envoy
+instructions: ## the same in instructions (valgrind), compared with the committed figures
+	$(CARGO) run --release --locked -p ringway-benches --bin instructions -- $(CASE)
+
+compare: build ## ringway beside HAProxy, nginx, Envoy and Pingora (about 45 minutes)
 	perf/setup
+	$(CARGO) build --release --locked -p ringway-load
 	perf/compare.py
 
 schema: ## write the schema and reference of ringway.yaml anew from the code

@@ -16,6 +16,11 @@ use clap::{CommandFactory, Parser};
 use cli::{Cli, Command, FAILED};
 use failure::Failure;
 
+/// Only in builds that are measured.
+#[cfg(feature = "count-allocations")]
+#[global_allocator]
+static ALLOCATOR: ringway::allocations::Counting = ringway::allocations::Counting;
+
 fn main() -> ExitCode {
     // Wrong usage ends here, with exit status 2.
     let cli = Cli::parse();

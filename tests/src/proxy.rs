@@ -275,6 +275,9 @@ fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(cargo)
         .args(["build", "--quiet", "--package", "ringway", "--profile", "quick"])
+        // One binary for all suites: counting changes nothing but the counters, and a second
+        // build for one suite would cost every run of the tests a minute.
+        .args(["--features", "ringway/count-allocations"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .status();
     assert!(status.is_ok_and(|s| s.success()), "cargo build -p ringway failed");

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 /// The direct dependencies of each member. A new line here is a decision: say in the root
 /// manifest what the crate is for.
-const DEPENDENCIES: [(&str, &[&str]); 4] = [
+const DEPENDENCIES: [(&str, &[&str]); 5] = [
     ("core", &["arrayvec", "httparse", "regex", "slab"]),
     ("config", &["ringway-core", "saphyr-parser", "serde", "serde_json"]),
     (
@@ -50,6 +50,7 @@ const DEPENDENCIES: [(&str, &[&str]); 4] = [
             "tracing-subscriber",
         ],
     ),
+    ("perf/load", &["clap", "hdrhistogram", "httparse", "rustix", "serde_json", "signal-hook"]),
 ];
 
 /// Lines of code in one file, without its tests.

@@ -67,6 +67,8 @@ impl Registry {
         self.traffic(&mut out, Instant::now());
         workers(&mut out, self.workers());
         processes(&mut out);
+        #[cfg(feature = "count-allocations")]
+        allocations(&mut out);
         build(&mut out);
         out.into_string()
     }
@@ -273,6 +275,20 @@ fn processes(out: &mut Text) {
     one("process_threads", Kind::Gauge, "Threads.", process.threads as f64);
     let start = process.start_time;
     one("process_start_time_seconds", Kind::Gauge, "Start, in seconds since 1970.", start);
+}
+
+#[cfg(feature = "count-allocations")]
+fn allocations(out: &mut Text) {
+    let counts = crate::allocations::so_far();
+    for (name, help, value) in [
+        ("ringway_allocations_total", "Blocks of memory taken.", counts.allocations),
+        ("ringway_reallocations_total", "Blocks grown or shrunk.", counts.reallocations),
+        ("ringway_deallocations_total", "Blocks given back.", counts.deallocations),
+        ("ringway_allocated_bytes_total", "Bytes taken, regrown blocks in full.", counts.bytes),
+    ] {
+        out.family(name, Kind::Counter, help);
+        out.sample(name, |_| {}, value);
+    }
 }
 
 fn build(out: &mut Text) {

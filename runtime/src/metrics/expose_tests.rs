@@ -152,3 +152,11 @@ fn counters_and_gauges_are_listed_at_their_own_place() {
     let gauges: BTreeSet<_> = GAUGES.iter().map(|(g, ..)| *g as usize).collect();
     assert_eq!((counters.len(), gauges.len()), (Counter::COUNT, Gauge::COUNT));
 }
+
+#[test]
+fn allocations_are_shown_only_where_they_are_counted() {
+    let text = scene().text();
+    for name in ["ringway_allocations_total", "ringway_allocated_bytes_total"] {
+        assert_eq!(text.contains(name), cfg!(feature = "count-allocations"), "{name}");
+    }
+}

@@ -18,8 +18,9 @@ mod text;
 mod worker;
 
 pub use histogram::Histogram;
-pub use registry::EndpointTotals;
-pub(crate) use registry::Registry;
-pub(crate) use series::{EndpointLabels, ListenerLabels, Outcome, Series};
+pub use registry::{EndpointTotals, Registry};
+pub(crate) use series::ListenerLabels;
+pub use series::{EndpointLabels, Outcome, Series};
 pub(crate) use text::CONTENT_TYPE;
-pub(crate) use worker::{Counter, Driver, Gauge, WorkerMetrics};
+pub use worker::WorkerMetrics;
+pub(crate) use worker::{Counter, Driver, Gauge};

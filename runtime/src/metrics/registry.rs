@@ -29,7 +29,7 @@ const BACKLOG: usize = 256;
 
 /// All metrics of the process. Clones are cheap and are the same registry.
 #[derive(Debug, Clone)]
-pub(crate) struct Registry(Arc<Shared>);
+pub struct Registry(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -42,7 +42,8 @@ struct Shared {
 
 impl Registry {
     /// A registry for so many workers.
-    pub(crate) fn new(workers: usize) -> Self {
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
         Self::with_limits(workers, MAX_ENDPOINTS, MAX_SHARED)
     }
 
@@ -61,7 +62,8 @@ impl Registry {
     /// The handle of worker `index`, to be asked for once, on the worker's own thread: its cells
     /// bear a single writer. An index beyond the number of workers counts into cells that are not
     /// shown.
-    pub(crate) fn worker(&self, index: usize) -> WorkerMetrics {
+    #[must_use]
+    pub fn worker(&self, index: usize) -> WorkerMetrics {
         let cells = self.0.workers.get(index).cloned().unwrap_or_default();
         WorkerMetrics::new(cells, self.clone(), self.0.fresh.clone())
     }

@@ -21,17 +21,17 @@ const MAX_OUTCOMES: usize = 64;
 
 /// How an exchange or an attempt ended.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Outcome {
+pub struct Outcome {
     /// The status given; `None` when there was none.
-    pub(crate) status: Option<u16>,
+    pub status: Option<u16>,
     /// Success or failure.
-    pub(crate) classification: Classification,
+    pub classification: Classification,
     /// Why it failed, if the proxy knows.
-    pub(crate) error: Option<Cause>,
+    pub error: Option<Cause>,
     /// To the first byte of the response.
-    pub(crate) latency: Option<Duration>,
+    pub latency: Option<Duration>,
     /// To the end.
-    pub(crate) total: Duration,
+    pub total: Duration,
 }
 
 /// Marks tags of whole classes.
@@ -134,7 +134,7 @@ impl OutcomeCells {
 /// The writing end of a series: stays on its worker, clones share the cells. When the last clone
 /// goes, the registry keeps the sums and lets the cells go.
 #[derive(Debug, Clone)]
-pub(crate) struct Series(Rc<Writer>);
+pub struct Series(Rc<Writer>);
 
 #[derive(Debug)]
 struct Writer {
@@ -160,7 +160,7 @@ impl Series {
     }
 
     /// A request goes to this endpoint, or is answered by this listener.
-    pub(crate) fn request(&self) {
+    pub fn request(&self) {
         self.0.cells.requests.add(1);
     }
 
@@ -233,29 +233,29 @@ impl Series {
     }
 
     /// Bytes were read from a connection.
-    pub(crate) fn read(&self, bytes: usize) {
+    pub fn read(&self, bytes: usize) {
         self.0.cells.tcp.read.add(bytes as u64);
     }
 
     /// Bytes were written to a connection.
-    pub(crate) fn wrote(&self, bytes: usize) {
+    pub fn wrote(&self, bytes: usize) {
         self.0.cells.tcp.written.add(bytes as u64);
     }
 }
 
 /// What identifies an endpoint's series. None of it comes from a client.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EndpointLabels<'a> {
+pub struct EndpointLabels<'a> {
     /// `outbound` or `inbound`.
-    pub(crate) direction: &'static str,
+    pub direction: &'static str,
     /// The service's namespace.
-    pub(crate) namespace: &'a str,
+    pub namespace: &'a str,
     /// The service's name.
-    pub(crate) service: &'a str,
+    pub service: &'a str,
     /// The service's port.
-    pub(crate) port: u16,
+    pub port: u16,
     /// The endpoint's address.
-    pub(crate) target: SocketAddr,
+    pub target: SocketAddr,
 }
 
 /// What identifies a listener's series.

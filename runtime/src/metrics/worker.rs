@@ -86,7 +86,7 @@ pub(super) struct WorkerCells {
 /// One worker's handle to count with. Made on the worker's thread and kept there; clones are
 /// cheap and share the cells.
 #[derive(Debug, Clone)]
-pub(crate) struct WorkerMetrics {
+pub struct WorkerMetrics {
     cells: Arc<WorkerCells>,
     registry: Registry,
     fresh: Sender<Arc<SeriesCells>>,
@@ -127,7 +127,8 @@ impl WorkerMetrics {
     }
 
     /// A new series for an endpoint. Allocates: keep it as long as the endpoint is known.
-    pub(crate) fn endpoint(&self, labels: &EndpointLabels<'_>) -> Series {
+    #[must_use]
+    pub fn endpoint(&self, labels: &EndpointLabels<'_>) -> Series {
         self.series(Labels::endpoint(labels))
     }
 
@@ -137,7 +138,7 @@ impl WorkerMetrics {
     }
 
     /// An exchange or attempt on `series` ended.
-    pub(crate) fn response(&self, series: &Series, outcome: &Outcome) {
+    pub fn response(&self, series: &Series, outcome: &Outcome) {
         if series.response(outcome) {
             self.count(Counter::SeriesFolded);
         }

@@ -1,12 +1,26 @@
 //! Following a chunked body of 64 KiB, in chunks of different sizes.
 
-use std::hint::black_box;
-
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use ringway_core::message::Blame;
 use ringway_core::wire::h1::chunked::{Decoder, Event};
 
+use crate::{Meter, Work};
+
 const BODY: usize = 64 * 1024;
+
+pub(super) fn cases(meter: &mut impl Meter) {
+    for size in [16, 1024, 16 * 1024] {
+        meter.measure(
+            &format!("chunked/{size}"),
+            Work::Bytes(BODY),
+            || {
+                let input = encoded(size);
+                assert_eq!(decode(&input), BODY);
+                input
+            },
+            |input| decode(input),
+        );
+    }
+}
 
 /// The body, written in chunks of `size` bytes.
 fn encoded(size: usize) -> Vec<u8> {
@@ -32,19 +46,3 @@ fn decode(mut input: &[u8]) -> usize {
     }
     seen
 }
-
-fn chunked(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("chunked");
-    for size in [16, 1024, 16 * 1024] {
-        let input = encoded(size);
-        assert_eq!(decode(&input), BODY);
-        group.throughput(Throughput::Bytes(input.len() as u64));
-        group.bench_with_input(BenchmarkId::from_parameter(size), &input, |bencher, input| {
-            bencher.iter(|| decode(black_box(input)));
-        });
-    }
-    group.finish();
-}
-
-criterion_group!(benches, chunked);
-criterion_main!(benches);
