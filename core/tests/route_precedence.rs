@@ -22,6 +22,7 @@ fn head<'a>(method: &'a str, authority: &'a str, target: &'a str) -> RequestHead
         absolute: false,
         version: Version::Http11,
         fields: &[],
+        lines: &[],
         framing: Framing::None,
         connection: Connection { persistent: true, upgrade: false },
         expect_continue: false,
@@ -34,7 +35,7 @@ fn fields<'a>(lines: &'a [(String, String)]) -> Vec<Field<'a>> {
     let field = |(name, value): &'a (String, String)| Field {
         name: name.as_bytes(),
         value: value.as_bytes(),
-        line: &[],
+        line: (0, 0),
         tag: Tag::Other,
     };
     lines.iter().map(field).collect()

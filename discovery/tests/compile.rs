@@ -52,6 +52,7 @@ fn found<'s>(
         absolute: false,
         version: Version::Http11,
         fields: &[],
+        lines: &[],
         framing: Framing::None,
         connection: Connection::default(),
         expect_continue: false,

@@ -125,9 +125,9 @@ pub struct Field<'b> {
     pub name: &'b [u8],
     /// The value without surrounding white space.
     pub value: &'b [u8],
-    /// The whole line with its CRLF when it may be forwarded byte for byte; empty when the line
-    /// has to be written anew (odd white space).
-    pub line: &'b [u8],
+    /// Where in the head's `lines` the whole line with its CRLF is, when it may be forwarded byte
+    /// for byte; empty when the line has to be written anew (odd white space).
+    pub line: (u32, u32),
     /// What it means to the proxy.
     pub tag: Tag,
 }
@@ -168,6 +168,8 @@ pub struct RequestHead<'b> {
     pub version: Version,
     /// All field lines in order.
     pub fields: &'b [Field<'b>],
+    /// The bytes that every `Field::line` points into; empty when the lines are not at hand.
+    pub lines: &'b [u8],
     /// How the body ends. Never `Close`.
     pub framing: Framing,
     /// The connection's future.
@@ -207,6 +209,8 @@ pub struct ResponseHead<'b> {
     pub version: Version,
     /// All field lines in order.
     pub fields: &'b [Field<'b>],
+    /// The bytes that every `Field::line` points into; empty when the lines are not at hand.
+    pub lines: &'b [u8],
     /// How the body ends, given the request's method (RFC 9112 6.3).
     pub framing: Framing,
     /// The connection's future.

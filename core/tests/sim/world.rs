@@ -57,6 +57,7 @@ pub(crate) const fn head(method: Method, token: &'static [u8]) -> RequestHead<'s
         absolute: false,
         version: Version::Http11,
         fields: &[],
+        lines: &[],
         framing: Framing::None,
         connection: Connection { persistent: true, upgrade: false },
         expect_continue: false,

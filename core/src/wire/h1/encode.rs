@@ -15,7 +15,7 @@ pub const LAST_CHUNK: &[u8] = b"0\r\n";
 
 /// Appends the request head as it goes upstream.
 pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
-    out.reserve(room(head.fields) + head.target.len() + 256);
+    out.reserve(room(head.lines, head.fields) + head.target.len() + 256);
     out.extend_from_slice(head.method_token);
     out.push(b' ');
     match edits.path {
@@ -34,23 +34,20 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
     }
     let mode = edits.hop.forwarded;
     let client = edits.hop.client.is_some();
-    let untouched = edits.headers.is_empty();
-    for field in head.fields {
-        let passes = match field.tag {
-            Tag::Other => true,
-            Tag::Host => edits.host.is_none(),
-            Tag::Expect => edits.expect,
-            Tag::Trailer => edits.framing == Framing::Chunked,
-            Tag::ForwardedFor => !(client && mode.x_forwarded()),
-            Tag::Forwarded => !(client && mode.rfc7239()),
-            Tag::Via | Tag::ForwardedProto | Tag::ForwardedHost => true,
-            _ => false,
-        };
-        if passes && (untouched || !modified(&edits.headers, field)) {
-            copy(field, out);
-        }
-    }
-    framing(edits.framing, out);
+    let mut length = edits.framing;
+    let passes = |field: &Field<'_>| match field.tag {
+        Tag::Other => true,
+        Tag::ContentLength => states(field, &mut length),
+        Tag::Host => edits.host.is_none(),
+        Tag::Expect => edits.expect,
+        Tag::Trailer => edits.framing == Framing::Chunked,
+        Tag::ForwardedFor => !(client && mode.x_forwarded()),
+        Tag::Forwarded => !(client && mode.rfc7239()),
+        Tag::Via | Tag::ForwardedProto | Tag::ForwardedHost => true,
+        _ => false,
+    };
+    copy(head.lines, head.fields, &edits.headers, passes, out);
+    framing(length, out);
     request_connection(edits, out);
     forwarded(head, edits, out);
     if let Some(name) = edits.hop.via {
@@ -62,27 +59,23 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
 
 /// Appends the response head as it goes to the client.
 pub fn response(head: &ResponseHead<'_>, edits: &ResponseEdits<'_>, out: &mut Vec<u8>) {
-    out.reserve(room(head.fields) + head.reason.len() + 192);
+    out.reserve(room(head.lines, head.fields) + head.reason.len() + 192);
     out.extend_from_slice(b"HTTP/1.1 ");
     decimal(head.status.into(), out);
     out.push(b' ');
     out.extend_from_slice(head.reason);
     out.extend_from_slice(b"\r\n");
-    let untouched = edits.headers.is_empty();
-    for field in head.fields {
-        let passes = match field.tag {
-            // Meant for requests; in a response they are fields like any other.
-            Tag::Other | Tag::Via | Tag::Host | Tag::Expect => true,
-            Tag::ForwardedFor | Tag::ForwardedProto | Tag::ForwardedHost | Tag::Forwarded => true,
-            Tag::Trailer => edits.framing == Framing::Chunked,
-            Tag::ContentLength => edits.keep_length,
-            _ => false,
-        };
-        if passes && (untouched || !modified(&edits.headers, field)) {
-            copy(field, out);
-        }
-    }
-    framing(edits.framing, out);
+    let mut length = edits.framing;
+    let passes = |field: &Field<'_>| match field.tag {
+        // Meant for requests; in a response they are fields like any other.
+        Tag::Other | Tag::Via | Tag::Host | Tag::Expect => true,
+        Tag::ForwardedFor | Tag::ForwardedProto | Tag::ForwardedHost | Tag::Forwarded => true,
+        Tag::Trailer => edits.framing == Framing::Chunked,
+        Tag::ContentLength => edits.keep_length || states(field, &mut length),
+        _ => false,
+    };
+    copy(head.lines, head.fields, &edits.headers, passes, out);
+    framing(length, out);
     match edits.upgrade {
         Some(protocol) => {
             out.extend_from_slice(b"connection: upgrade\r\n");
@@ -126,18 +119,53 @@ pub fn decimal(mut n: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(&digits[at..]);
 }
 
-/// An upper bound of what copying `fields` takes.
-fn room(fields: &[Field<'_>]) -> usize {
-    fields.iter().map(|f| f.name.len() + f.value.len() + 4).sum()
+/// An upper bound of what copying `fields` takes; `lines` holds them as they came.
+fn room(lines: &[u8], fields: &[Field<'_>]) -> usize {
+    // A line written anew has at most two bytes more than it had.
+    if lines.is_empty() {
+        fields.iter().map(|f| f.name.len() + f.value.len() + 4).sum()
+    } else {
+        lines.len() + 2 * fields.len()
+    }
 }
 
-#[inline]
-fn copy(field: &Field<'_>, out: &mut Vec<u8>) {
-    if field.line.is_empty() {
-        line(field.name, field.value, out);
-    } else {
-        out.extend_from_slice(field.line);
+/// Whether a Content-Length that came says what `length` says, in the way it would be written:
+/// it may then pass with its neighbours, and `length` needs no line of its own.
+fn states(field: &Field<'_>, length: &mut Framing) -> bool {
+    let canonical = matches!(field.value, [b'1'..=b'9', ..] | b"0") && field.line.1 > 0;
+    let same = canonical && matches!(length, Framing::Length(_));
+    if same {
+        *length = Framing::None;
     }
+    same
+}
+
+/// Copies the fields that pass and that no modifier replaces; neighbours in one piece.
+fn copy<'b>(
+    lines: &[u8],
+    fields: &[Field<'b>],
+    headers: &Modifiers<'_>,
+    mut passes: impl FnMut(&Field<'b>) -> bool,
+    out: &mut Vec<u8>,
+) {
+    let untouched = headers.is_empty();
+    let mut run = 0..0;
+    for field in fields {
+        if !passes(field) || !untouched && modified(headers, field) {
+            continue;
+        }
+        let (start, end) = (field.line.0 as usize, field.line.1 as usize);
+        if start == run.end && end > 0 {
+            run.end = end;
+            continue;
+        }
+        out.extend_from_slice(&lines[run]);
+        run = start..end;
+        if end == 0 {
+            line(field.name, field.value, out);
+        }
+    }
+    out.extend_from_slice(&lines[run]);
 }
 
 fn line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
@@ -238,12 +266,18 @@ fn list(start: &[u8], tag: Tag, fields: &[Field<'_>], out: &mut Vec<u8>) {
 fn address(address: IpAddr, out: &mut Vec<u8>) {
     match address.to_canonical() {
         IpAddr::V4(v4) => {
-            for (at, octet) in v4.octets().into_iter().enumerate() {
-                if at > 0 {
-                    out.push(b'.');
+            let mut text = [b'.'; 15];
+            let mut at = 0;
+            for octet in v4.octets() {
+                for (least, digit) in [(100, octet / 100), (10, octet / 10 % 10), (0, octet % 10)] {
+                    if octet >= least {
+                        text[at] = b'0' + digit;
+                        at += 1;
+                    }
                 }
-                decimal(octet.into(), out);
+                at += 1;
             }
+            out.extend_from_slice(&text[..at - 1]);
         }
         // Writing to a Vec cannot fail.
         IpAddr::V6(v6) => drop(write!(out, "{v6}")),
@@ -285,4 +319,49 @@ const fn may_modify(tag: Tag) -> bool {
             | Tag::ForwardedHost
             | Tag::Forwarded
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Method;
+    use crate::policy::forward::{self, Applied, Client};
+    use crate::wire::h1::head::{self, FieldTable, Limits, Parsed};
+
+    fn written(head: &str) -> String {
+        let mut table = FieldTable::new();
+        let parsed = head::response(head.as_bytes(), &mut table, &Limits::default(), Method::Get);
+        let Ok(Parsed::Complete((head, _))) = parsed else { return String::from("refused") };
+        let client = Client { version: Version::Http11, persistent: true };
+        let edits = forward::response_edits(&head, client, None, Applied::default());
+        let mut out = Vec::new();
+        response(&head, &edits, &mut out);
+        String::from_utf8(out).unwrap_or_default()
+    }
+
+    #[test]
+    fn lines_that_pass_are_copied_as_they_came_and_the_others_left_out() {
+        let came = "HTTP/1.1 200 OK\r\na: 1\r\nB:2\r\nkeep-alive: x\r\nconnection: c\r\n\
+                    c: 3\r\ncontent-length: 5\r\nd: 4\r\n\r\n";
+        let left = "HTTP/1.1 200 OK\r\na: 1\r\nB:2\r\ncontent-length: 5\r\nd: 4\r\n\r\n";
+        assert_eq!(written(came), left);
+    }
+
+    #[test]
+    fn odd_lines_are_written_anew() {
+        let came = "HTTP/1.1 200 \r\na:  1\r\nb: 2 \t\r\nc: 3\r\ncontent-length: 05\r\n\
+                    d:\r\ne: \r\n\r\n";
+        let left =
+            "HTTP/1.1 200 \r\na: 1\r\nb: 2\r\nc: 3\r\nd:\r\ne: \r\ncontent-length: 5\r\n\r\n";
+        assert_eq!(written(came), left);
+    }
+
+    #[test]
+    fn addresses() {
+        for text in ["0.0.0.0", "10.1.99.100", "127.0.0.1", "255.255.255.255", "fe80::1"] {
+            let mut out = Vec::new();
+            text.parse().map(|ip| address(ip, &mut out)).expect("an address");
+            assert_eq!(out, text.as_bytes());
+        }
+    }
 }

@@ -49,16 +49,8 @@ impl<'b> Gathered<'b> {
         Self { response, ..Self::default() }
     }
 
-    /// Takes note of one line; may change its tag.
-    #[inline]
+    /// Takes note of one line that has a meaning here; may change its tag.
     pub(super) fn field(&mut self, field: &mut Field<'b>) -> Result<(), Cause> {
-        if field.tag == Tag::Other {
-            return Ok(());
-        }
-        self.known(field)
-    }
-
-    fn known(&mut self, field: &mut Field<'b>) -> Result<(), Cause> {
         let value = field.value;
         match field.tag {
             Tag::Host if !self.response => {

@@ -9,7 +9,7 @@ use httparse::{Error, Header, Request, Response, Status};
 use super::framing::Gathered;
 use super::{names, target};
 use crate::message::{
-    Cause, Fault, Field, Framing, Method, RequestHead, ResponseHead, Stage, Upgrade, Version,
+    Cause, Fault, Field, Framing, Method, RequestHead, ResponseHead, Stage, Tag, Upgrade, Version,
 };
 
 /// The most fields a head may have, whatever the limits say.
@@ -130,7 +130,8 @@ fn finish_request<'t, 'b: 't>(
     }
     let method = Method::of(line.method);
     let target = target::parse(method, line.target)?;
-    let (seen, fields) = fill(head, line_end, headers, table, false)?;
+    let mut seen = Gathered::new(false);
+    let fields = fill(head, line_end, headers, table, &mut seen)?;
     let version = line.version;
     // RFC 9112 3.2: a Host is required of HTTP/1.1, whatever the form of the target.
     if seen.host.is_none() && version == Version::Http11 {
@@ -149,6 +150,7 @@ fn finish_request<'t, 'b: 't>(
         absolute: target.authority.is_some() && method != Method::Connect,
         version,
         fields,
+        lines: head,
         framing,
         connection: seen.connection(version),
         expect_continue,
@@ -206,12 +208,13 @@ fn finish_response<'t, 'b: 't>(
 ) -> Result<ResponseHead<'t>, Cause> {
     let line_end = line_end(head).ok_or(Cause::BadStartLine)?;
     let (status, reason) = status_and_reason(&head[..line_end])?;
-    let (seen, fields) = fill(head, line_end, headers, table, true)?;
+    let mut seen = Gathered::new(true);
+    let fields = fill(head, line_end, headers, table, &mut seen)?;
     let framing = seen.response_framing(version, status, method)?;
     let mut connection = seen.connection(version);
     connection.persistent &= framing != Framing::Close && status != 101;
     let upgrade = if status == 101 { seen.upgrade(version) } else { Upgrade::None };
-    Ok(ResponseHead { status, reason, version, fields, framing, connection, upgrade })
+    Ok(ResponseHead { status, reason, version, fields, lines: head, framing, connection, upgrade })
 }
 
 /// Takes `HTTP/1.1 200[ reason]` apart.
@@ -237,40 +240,41 @@ fn fill<'t, 'b>(
     mut at: usize,
     headers: &[Header<'b>],
     table: &'t mut FieldTable<'b>,
-    response: bool,
-) -> Result<(Gathered<'b>, &'t [Field<'b>]), Cause> {
+    seen: &mut Gathered<'b>,
+) -> Result<&'t [Field<'b>], Cause> {
     if !crlf_at(head, at) {
         return Err(Cause::BadStartLine);
     }
     at += 2;
-    let mut seen = Gathered::new(response);
     let fields = &mut table.0;
     fields.clear();
     for header in headers {
-        let (start, colon) = (at, at + header.name.len());
-        let value = skip_blanks(head, colon + 1);
-        let value_end = value + header.value.len();
-        at = skip_blanks(head, value_end);
-        if !crlf_at(head, at) {
-            return Err(Cause::BadField);
-        }
-        let tidy = at == value_end && (value == colon + 1 || head[colon + 1..value] == *b" ");
-        at += 2;
         let name = header.name.as_bytes();
-        let mut field = Field {
-            name,
-            value: header.value,
-            line: if tidy { &head[start..at] } else { b"" },
-            tag: names::tag(name),
-        };
-        seen.field(&mut field)?;
+        let (start, after_colon) = (at, at + name.len() + 1);
+        // Nearly every line is `name: value`, and then it may be forwarded as it is.
+        let spaced = head.get(after_colon) == Some(&b' ');
+        at = after_colon + usize::from(spaced) + header.value.len();
+        let tidy = crlf_at(head, at);
+        if !tidy {
+            at = skip_blanks(head, skip_blanks(head, after_colon) + header.value.len());
+            if !crlf_at(head, at) {
+                return Err(Cause::BadField);
+            }
+        }
+        at += 2;
+        // No buffer for a head comes near 4 GiB.
+        let line = if tidy { (start as u32, at as u32) } else { (0, 0) };
+        let mut field = Field { name, value: header.value, line, tag: names::tag(name) };
+        if field.tag != Tag::Other {
+            seen.field(&mut field)?;
+        }
         fields.try_push(field).map_err(|_| Cause::TooManyFields)?;
     }
     if !crlf_at(head, at) || at + 2 != head.len() {
         return Err(Cause::BadField);
     }
     seen.drop_nominated(fields);
-    Ok((seen, fields))
+    Ok(fields)
 }
 
 #[inline]
