@@ -74,14 +74,14 @@ pub(crate) const fn direction(kind: Kind) -> &'static str {
 
 /// Accepts until the entrance is closed. What then still waits in the backlog is served: its
 /// handshake is done, so the client counts on it.
-pub(crate) async fn run(worker: Rc<Worker>, entrance: Rc<Entrance>, mut socket: socket::Listener) {
+pub(crate) async fn run(worker: Rc<Worker>, entrance: Rc<Entrance>, socket: socket::Listener) {
     loop {
         let open = poll_fn(|cx| {
             if entrance.closed.get() {
                 return Poll::Ready(false);
             }
             entrance.waker.set(Some(cx.waker().clone()));
-            socket.poll_readable(cx).map(|_| true)
+            socket.poll_readable(cx).map(|()| true)
         })
         .await;
         let limit = if open { BATCH } else { usize::MAX };

@@ -21,15 +21,17 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
     // Its time limits count from here, also on a worker that has slept for long.
     clock::now();
     let open = Open::new(Rc::clone(worker), Rc::clone(entrance));
+    let halves = match socket::split(fd) {
+        Ok(halves) => halves,
+        Err(error) => {
+            tracing::warn!(%peer, %error, "a connection could not be taken up");
+            return;
+        }
+    };
+    // Made out here: what an async block makes itself is there twice, once on its way.
+    let mut client = serve::Connection::new(worker, halves, peer);
     monoio::spawn(async move {
-        let halves = match socket::split(fd) {
-            Ok(halves) => halves,
-            Err(error) => {
-                tracing::warn!(%peer, %error, "a connection could not be taken up");
-                return;
-            }
-        };
-        let serving = pin!(serve::h1(&open.worker, &open.entrance, halves, peer));
+        let serving = pin!(client.serve(&open.worker, &open.entrance));
         if !survives(serving).await {
             open.worker.metrics().count(Counter::Panics);
             tracing::error!(%peer, "a panic ended this connection; the others go on");

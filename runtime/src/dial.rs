@@ -14,7 +14,7 @@ pub(crate) async fn connect(address: SocketAddr) -> Result<(Reader, Writer), Fau
 
 async fn connected(address: SocketAddr) -> io::Result<(Reader, Writer)> {
     let (reader, mut writer) = socket::connect(address)?;
-    writer.writable().await?;
+    writer.writable().await;
     socket::connect_result(&writer)?;
     Ok((reader, writer))
 }

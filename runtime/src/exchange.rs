@@ -24,16 +24,16 @@ use crate::upstream;
 use crate::worker::Worker;
 
 /// Serves the request that `exchange` was opened for.
-pub(crate) async fn serve<C: Client>(mut exchange: Exchange, client: &mut C) {
+pub(crate) async fn serve<C: Client>(exchange: &mut Exchange, client: &mut C) {
     loop {
         match exchange.next() {
             Step::Answer(answer) => {
-                client.answer(&mut exchange, answer).await;
+                client.answer(exchange, answer).await;
                 break;
             }
-            Step::Try(attempt) => match call::attempt(&mut exchange, &attempt, client).await {
+            Step::Try(attempt) => match call::attempt(exchange, &attempt, client).await {
                 Ok(()) => {
-                    mirror::send(&exchange, client);
+                    mirror::send(exchange, client);
                     break;
                 }
                 Err(broken) if client.has_begun() => {
@@ -46,7 +46,7 @@ pub(crate) async fn serve<C: Client>(mut exchange: Exchange, client: &mut C) {
             },
         }
     }
-    exchange.close();
+    exchange.finish();
 }
 
 /// What an exchange says that is already closed: it is never asked.
@@ -75,21 +75,20 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Routes a request.
+    /// Routes a request; its exchange is written to `place`.
     pub(crate) fn open(
-        worker: &Rc<Worker>,
-        entrance: &Rc<Entrance>,
+        place: &mut Option<Self>,
+        (worker, entrance, peer): (&Rc<Worker>, &Rc<Entrance>, SocketAddr),
         head: &RequestHead<'_>,
-        peer: SocketAddr,
         entry: Option<access_log::Entry>,
-    ) -> Self {
+    ) {
         let now = clock::now();
         let mut world = worker.world.borrow_mut();
         let listener = world.listener(&entrance.name).unwrap_or(usize::MAX);
         let flow = Flow::open(head, listener, &mut world, now);
         drop(world);
         worker.exchanges.set(worker.exchanges.get() + 1);
-        let mut exchange = Self {
+        let exchange = place.insert(Self {
             worker: Rc::clone(worker),
             entrance: Rc::clone(entrance),
             peer,
@@ -105,9 +104,8 @@ impl Exchange {
             status: None,
             received: Cell::new(0),
             sent: Cell::new(0),
-        };
+        });
         exchange.prepare(head);
-        exchange
     }
 
     /// Takes the first step while the head is at hand: with an idle connection to the endpoint,
@@ -203,10 +201,6 @@ impl Exchange {
     pub(crate) const fn answered(&mut self, status: Option<u16>) {
         self.local = true;
         self.status = status;
-    }
-
-    fn close(mut self) {
-        self.finish();
     }
 
     fn finish(&mut self) {

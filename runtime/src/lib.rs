@@ -17,6 +17,8 @@ mod upstream;
 // The ground it stands on.
 mod access_log;
 mod admin;
+#[cfg(feature = "count-allocations")]
+pub mod allocations;
 mod beliefs;
 mod buffer;
 mod clock;
@@ -29,9 +31,10 @@ mod listen;
 pub mod log;
 pub mod machine;
 mod memory;
-mod metrics;
+pub mod metrics;
 mod pace;
 mod pooled;
+mod reactor;
 pub mod ring;
 mod seat;
 mod settings;

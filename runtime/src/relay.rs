@@ -109,7 +109,7 @@ async fn pour(
     loop {
         idle.restart();
         // No buffer while nothing comes.
-        source.wait().await?;
+        source.wait().await;
         let mut buffer = buffers.large();
         match source.read_raw(&mut buffer)? {
             None => {}

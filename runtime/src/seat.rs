@@ -17,7 +17,8 @@ use crate::cpus;
 use crate::inbox::{self, Inbox, Letterbox};
 use crate::lines::Lines;
 use crate::metrics::{Driver, Registry};
-use crate::ring;
+use crate::reactor::Reactor;
+use crate::ring::{self, Rung};
 use crate::shares::Shares;
 use crate::state::Readiness;
 use crate::worker::{Start, Worker};
@@ -90,6 +91,10 @@ impl Seat {
             Err(error) => return drop(self.started.send(Err(error))),
         };
         tracing::info!(worker = index, driver = %report, "event loop");
+        let reactor = match Reactor::install() {
+            Ok(reactor) => reactor,
+            Err(error) => return drop(self.started.send(Err(error))),
+        };
         let metrics = self.registry.worker(index);
         metrics.driver(Driver {
             name: report.rung.driver(),
@@ -109,11 +114,13 @@ impl Seat {
         };
         let (mailbox, inbox) = (self.mailbox, self.inbox);
         let finishing = self.finishing;
+        let uring = report.rung != Rung::Epoll;
         let run = async move {
             let finished = move || {
                 // Nobody listens after a drain that has run out of time.
                 let _ = finishing.send(());
             };
+            monoio::spawn(reactor.drive(uring)?);
             Worker::new(worker).run(mailbox, inbox, finished).await
         };
         // Connections catch their own panics; one in the worker's own tasks leaves it half alive.

@@ -106,7 +106,7 @@ impl Incoming {
     }
 
     /// Whether something has arrived, or the end has.
-    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = self.reader.poll_readable(cx);
         if ready.is_ready() {
             self.reader.expect_data();
@@ -115,7 +115,7 @@ impl Incoming {
     }
 
     /// Lets the others have a turn before the next read.
-    pub(crate) const fn yield_next(&mut self) {
+    pub(crate) fn yield_next(&mut self) {
         self.reader.expect_nothing();
     }
 
@@ -181,9 +181,8 @@ impl Incoming {
     }
 
     /// Waits until something has arrived, or the end has.
-    pub(crate) async fn wait(&mut self) -> Result<(), Fault> {
-        let ready = self.reader.readable().await;
-        ready.map_err(|e| self.fault(&e))
+    pub(crate) async fn wait(&mut self) {
+        self.reader.readable().await;
     }
 
     /// Reads what is there, past any buffer: `None` for nothing, 0 for the end.
@@ -241,14 +240,14 @@ impl Incoming {
             return Poll::Ready(Ok(false));
         }
         loop {
-            if let Err(error) = std::task::ready!(self.reader.poll_readable(cx)) {
-                return Poll::Ready(Err(self.fault(&error)));
-            }
-            self.reader.expect_data();
+            std::task::ready!(self.reader.poll_readable(cx));
             match self.reader.peek() {
-                Ok(n) => return Poll::Ready(Ok(n == 0)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Poll::Ready(Err(self.fault(&error))),
+                Ok(n) => {
+                    self.reader.expect_data();
+                    return Poll::Ready(Ok(n == 0));
+                }
             }
         }
     }

@@ -184,7 +184,7 @@ impl Outgoing {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.wait_for_room().await?;
+                    self.wait_for_room().await;
                 }
                 Err(error) => return Err(self.fault(&error)),
             }
@@ -194,16 +194,15 @@ impl Outgoing {
         Ok(())
     }
 
-    async fn wait_for_room(&mut self) -> Result<(), Fault> {
+    async fn wait_for_room(&mut self) {
         if let Some((pace, limit, span)) = &self.pace {
             let fault = Fault { stage: Stage::Relay, blame: self.peer, cause: Cause::IdleTimeout };
             pace.within(*limit, *span, fault);
         }
-        let ready = self.writer.writable().await;
+        self.writer.writable().await;
         if let Some((pace, limit, _)) = &self.pace {
             pace.clear(*limit);
         }
-        ready.map_err(|e| self.fault(&e))
     }
 }
 

@@ -1,12 +1,11 @@
 //! The requests of a client: heads are read and routed, bodies are a source.
 
-use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use ringway_core::message::{Cause, Fault, Method, RequestHead, Stage, Version};
+use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, Stage, Version};
 use ringway_core::wire::h1::head::{self, FieldTable, Limits, Parsed};
 
 use crate::accept::Entrance;
@@ -29,7 +28,7 @@ pub(super) struct Facts {
 }
 
 /// The receiving side of a client connection.
-pub(super) struct Ask {
+pub(crate) struct Ask {
     incoming: Incoming,
 }
 
@@ -55,19 +54,19 @@ impl Ask {
         self.incoming.received()
     }
 
-    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.incoming.poll_readable(cx)
     }
 
-    /// Reads a head and opens its exchange; `None` when the client leaves without a word.
+    /// Reads a head and opens its exchange in `place`, so that it is written once and not handed
+    /// up through every future; `None` when the client leaves without a word.
     pub(super) async fn read_head(
         &mut self,
-        worker: &Rc<Worker>,
-        entrance: &Rc<Entrance>,
-        peer: SocketAddr,
+        (worker, entrance, peer): (&Rc<Worker>, &Rc<Entrance>, SocketAddr),
         settings: &Settings,
         pace: &Pace,
-    ) -> Result<Option<(Facts, Exchange)>, Fault> {
+        place: &mut Option<Exchange>,
+    ) -> Result<Option<Facts>, Fault> {
         self.incoming.release();
         let mut seen = 0;
         let mut look_again = settings.head.target_bytes;
@@ -77,10 +76,10 @@ impl Ask {
             // has grown a lot: a client that sends byte by byte must not cost more than that.
             if unread[seen..].contains(&b'\n') || unread.len() >= look_again {
                 look_again = look_again.max(unread.len() * 2).min(settings.head.head_bytes);
-                let opened = open(unread, worker, entrance, peer, &settings.head)?;
-                if let Some((length, framing, facts, exchange)) = opened {
+                let opened = open(unread, (worker, entrance, peer), &settings.head, place)?;
+                if let Some((length, framing, facts)) = opened {
                     self.incoming.begin(length, framing, true);
-                    return Ok(Some((facts, exchange)));
+                    return Ok(Some(facts));
                 }
             }
             if seen == 0 && !unread.is_empty() {
@@ -116,14 +115,14 @@ impl Ask {
     }
 }
 
-type Opened = (usize, ringway_core::message::Framing, Facts, Exchange);
+/// The length of a complete head, and what follows from it.
+type Opened = (usize, Framing, Facts);
 
 fn open(
     bytes: &[u8],
-    worker: &Rc<Worker>,
-    entrance: &Rc<Entrance>,
-    peer: SocketAddr,
+    (worker, entrance, peer): (&Rc<Worker>, &Rc<Entrance>, SocketAddr),
     limits: &Limits,
+    place: &mut Option<Exchange>,
 ) -> Result<Option<Opened>, Fault> {
     let mut table = FieldTable::new();
     let Parsed::Complete((head, length)) = head::request(bytes, &mut table, limits)? else {
@@ -141,8 +140,8 @@ fn open(
         via: settings.via,
     };
     let entry = worker.recorder.begin(|| log_facts(&head, peer));
-    let exchange = Exchange::open(worker, entrance, &head, peer, entry);
-    Ok(Some((length, head.framing, facts, exchange)))
+    Exchange::open(place, (worker, entrance, peer), &head, entry);
+    Ok(Some((length, head.framing, facts)))
 }
 
 fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> access_log::Facts<'a> {

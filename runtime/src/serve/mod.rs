@@ -32,45 +32,11 @@ const LINGER: Duration = Duration::from_secs(1);
 /// And not more reads than this.
 const LINGER_READS: usize = 64;
 
-/// Serves an HTTP/1.1 client until either side ends the connection.
-pub(crate) async fn h1(
-    worker: &Rc<Worker>,
-    entrance: &Rc<Entrance>,
-    (reader, writer): (Reader, Writer),
-    peer: SocketAddr,
-) {
-    let buffers = &worker.buffers;
-    let mut client = Connection {
-        ask: Ask::new(Incoming::new(reader, buffers.clone(), Blame::Client)),
-        reply: Reply::new(Outgoing::new(writer, buffers.clone(), Blame::Client)),
-        pace: Rc::new(Pace::new(&worker.timers)),
-        counted: (0, 0),
-        cut: false,
-    };
-    let mut patience = worker.settings().timeouts.head;
-    loop {
-        if client.ask.is_empty() {
-            client.release();
-            if !client.idle(worker, patience).await {
-                break;
-            }
-        }
-        let served = worker.blocks.place(|| client.one(worker, entrance, peer)).await;
-        client.count(entrance);
-        if !served {
-            break;
-        }
-        patience = worker.settings().timeouts.idle_client;
-    }
-    if !client.cut {
-        client.linger().await;
-    }
-}
-
 /// A client connection in HTTP/1.1.
-struct Connection {
+pub(crate) struct Connection {
     ask: Ask,
     reply: Reply,
+    peer: SocketAddr,
     pace: Rc<Pace>,
     /// Bytes received and sent that the metrics know of.
     counted: (u64, u64),
@@ -78,6 +44,45 @@ struct Connection {
 }
 
 impl Connection {
+    pub(crate) fn new(
+        worker: &Worker,
+        (reader, writer): (Reader, Writer),
+        peer: SocketAddr,
+    ) -> Self {
+        let buffers = &worker.buffers;
+        Self {
+            ask: Ask::new(Incoming::new(reader, buffers.clone(), Blame::Client)),
+            reply: Reply::new(Outgoing::new(writer, buffers.clone(), Blame::Client)),
+            peer,
+            pace: Rc::new(Pace::new(&worker.timers)),
+            counted: (0, 0),
+            cut: false,
+        }
+    }
+
+    /// Serves the client until either side ends the connection.
+    pub(crate) async fn serve(&mut self, worker: &Rc<Worker>, entrance: &Rc<Entrance>) {
+        let mut patience = worker.settings().timeouts.head;
+        loop {
+            if self.ask.is_empty() {
+                self.release();
+                if !self.idle(worker, patience).await {
+                    break;
+                }
+            }
+            let served = worker.blocks.place(|| self.one(worker, entrance)).await;
+            self.count(entrance);
+            if !served {
+                break;
+            }
+            patience = worker.settings().timeouts.idle_client;
+        }
+        if !self.cut {
+            // Once in a connection's life: it is not to make the memory of an idle one larger.
+            Box::pin(self.linger()).await;
+        }
+    }
+
     /// Holds no memory that only an exchange needs.
     fn release(&mut self) {
         self.ask.release();
@@ -91,8 +96,8 @@ impl Connection {
         let patience = if leaving { patience.min(DRAIN_IDLE) } else { patience };
         self.pace.set(Limit::Request, clock::recent() + patience, late);
         let ready = poll_fn(|cx| {
-            if let Poll::Ready(ready) = self.ask.poll_readable(cx) {
-                return Poll::Ready(ready.is_ok());
+            if self.ask.poll_readable(cx).is_ready() {
+                return Poll::Ready(true);
             }
             if !leaving && worker.draining_since().is_some() {
                 leaving = true;
@@ -108,29 +113,26 @@ impl Connection {
     }
 
     /// Serves one request; whether another one may follow.
-    async fn one(
-        &mut self,
-        worker: &Rc<Worker>,
-        entrance: &Rc<Entrance>,
-        peer: SocketAddr,
-    ) -> bool {
+    async fn one(&mut self, worker: &Rc<Worker>, entrance: &Rc<Entrance>) -> bool {
         let settings = worker.settings();
         self.ask.under(&self.pace, settings.timeouts.body_idle);
         self.reply.under(&self.pace, settings.timeouts.body_idle);
         let pace = Rc::clone(&self.pace);
+        let mut exchange = None;
         let opened = {
-            let head = pin!(self.ask.read_head(worker, entrance, peer, &settings, &pace));
+            let way = (worker, entrance, self.peer);
+            let head = pin!(self.ask.read_head(way, &settings, &pace, &mut exchange));
             pace.keep(head).await.unwrap_or_else(Err)
         };
         pace.clear(Limit::Request);
-        match opened {
-            Ok(Some((facts, exchange))) => {
+        match (opened, &mut exchange) {
+            (Ok(Some(facts)), Some(exchange)) => {
                 self.reply.begin(facts);
                 exchange::serve(exchange, self).await;
                 self.reply.keeps() && self.ask.is_done()
             }
-            Ok(None) => false,
-            Err(fault) => {
+            (Ok(_), _) => false,
+            (Err(fault), _) => {
                 self.refuse(fault, entrance, worker).await;
                 false
             }

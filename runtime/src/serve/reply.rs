@@ -19,7 +19,7 @@ use crate::stream::{Part, Request, Response, Sink};
 pub(crate) const PSEUDONYM: &str = "ringway";
 
 /// The sending side of a client connection.
-pub(super) struct Reply {
+pub(crate) struct Reply {
     outgoing: Outgoing,
     /// Of the request that is being answered; none before the first head.
     facts: Option<Facts>,

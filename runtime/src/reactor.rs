@@ -1,0 +1,205 @@
+//! Which sockets of this thread are ready, by one edge-triggered epoll set: a socket is registered
+//! once, and from then on a wait costs no system call of its own.
+
+#![allow(unsafe_code, reason = "the epoll calls have no safe wrapper in std")]
+
+use std::cell::RefCell;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::pin::pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use monoio::net::TcpStream;
+use slab::Slab;
+
+/// Events taken in one call.
+const BATCH: usize = 256;
+/// Everything, once each time it changes.
+const EDGES: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+
+thread_local! {
+    static HERE: RefCell<Option<Rc<Reactor>>> = const { RefCell::new(None) };
+}
+
+/// One thread's set.
+pub(crate) struct Reactor {
+    set: OwnedFd,
+    watched: RefCell<Slab<Watched>>,
+}
+
+/// What is known of one socket.
+#[derive(Default)]
+struct Watched {
+    /// Changes that nobody has asked for yet.
+    readable: bool,
+    writable: bool,
+    /// The peer has ended its direction, which stays so.
+    ended: bool,
+    /// Neither direction works any more, which stays so.
+    broken: bool,
+    reader: Option<Waker>,
+    writer: Option<Waker>,
+}
+
+impl Reactor {
+    /// A set for the calling thread; sockets made on it from now on are registered there. To be
+    /// driven by [`Self::drive`].
+    pub(crate) fn install() -> io::Result<Rc<Self>> {
+        // SAFETY: no memory is involved.
+        let set = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
+        // SAFETY: epoll_create1 returned a new descriptor that nobody else owns.
+        let set = unsafe { OwnedFd::from_raw_fd(set) };
+        let reactor = Rc::new(Self { set, watched: RefCell::default() });
+        HERE.set(Some(Rc::clone(&reactor)));
+        Ok(reactor)
+    }
+
+    /// The calling thread's set.
+    ///
+    /// # Errors
+    /// On a thread that has none.
+    pub(crate) fn here() -> io::Result<Rc<Self>> {
+        HERE.with_borrow(Option::clone).ok_or_else(|| io::Error::other("no reactor on this thread"))
+    }
+
+    /// Registers a socket.
+    pub(crate) fn watch(self: &Rc<Self>, fd: RawFd) -> io::Result<Watch> {
+        let key = self.watched.borrow_mut().insert(Watched::default());
+        let watch = Watch { reactor: Rc::clone(self), key };
+        self.control(libc::EPOLL_CTL_ADD, fd, key)?;
+        Ok(watch)
+    }
+
+    fn control(&self, operation: i32, fd: RawFd, key: usize) -> io::Result<()> {
+        let mut event = libc::epoll_event { events: EDGES as u32, u64: key as u64 };
+        let set = self.set.as_raw_fd();
+        // SAFETY: `event` outlives the call, which only reads it.
+        checked(unsafe { libc::epoll_ctl(set, operation, fd, &raw mut event) }).map(drop)
+    }
+
+    /// What wakes whoever waits for what has changed; to be run for as long as the worker lives.
+    /// On a `ring`, the set is polled by it.
+    ///
+    /// # Errors
+    /// When the event loop cannot take the set.
+    pub(crate) fn drive(self: Rc<Self>, ring: bool) -> io::Result<impl Future<Output = ()>> {
+        // The loop only ever polls it, so it does not matter that it takes it for a stream.
+        let set = TcpStream::from_std(std::net::TcpStream::from(self.set.try_clone()?))?;
+        Ok(async move {
+            let mut batch = Vec::with_capacity(BATCH);
+            let mut wakers = Vec::new();
+            loop {
+                // An epoll loop believes what it was told last until it is made to look, and then
+                // its next word can be trusted. What the wait says is seen by looking.
+                if ring || !asked(&set) {
+                    let _ = set.readable(!ring).await;
+                }
+                while self.collect(&mut batch, &mut wakers) == BATCH {}
+                wakers.drain(..).for_each(Waker::wake);
+            }
+        })
+    }
+
+    /// Takes note of a batch of changes; how many there were.
+    fn collect(&self, batch: &mut Vec<libc::epoll_event>, wakers: &mut Vec<Waker>) -> usize {
+        let room = batch.spare_capacity_mut();
+        let (start, length) = (room.as_mut_ptr().cast(), BATCH as i32);
+        // SAFETY: the batch has room for that many events.
+        let count = unsafe { libc::epoll_wait(self.set.as_raw_fd(), start, length, 0) };
+        let count = usize::try_from(count).unwrap_or(0);
+        // SAFETY: so many were filled by the call.
+        unsafe { batch.set_len(count) };
+        let mut watched = self.watched.borrow_mut();
+        for event in batch.drain(..) {
+            if let Some(watched) = watched.get_mut(event.u64 as usize) {
+                watched.note(event.events as i32, wakers);
+            }
+        }
+        count
+    }
+}
+
+impl Watched {
+    fn note(&mut self, events: i32, wakers: &mut Vec<Waker>) {
+        let has = |wanted: i32| events & wanted != 0;
+        self.broken |= has(libc::EPOLLERR | libc::EPOLLHUP);
+        self.ended |= has(libc::EPOLLRDHUP);
+        self.readable |= has(libc::EPOLLIN);
+        self.writable |= has(libc::EPOLLOUT);
+        if self.readable || self.ended || self.broken {
+            wakers.extend(self.reader.take());
+        }
+        if self.writable || self.broken {
+            wakers.extend(self.writer.take());
+        }
+    }
+}
+
+/// A socket's place in the set; the socket leaves it when it is closed.
+pub(crate) struct Watch {
+    reactor: Rc<Reactor>,
+    key: usize,
+}
+
+impl Watch {
+    /// Whether there may be something to read, or an end, that was not told before.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let watched = &mut self.reactor.watched.borrow_mut()[self.key];
+        if std::mem::take(&mut watched.readable) || watched.ended || watched.broken {
+            return Poll::Ready(());
+        }
+        remember(&mut watched.reader, cx);
+        Poll::Pending
+    }
+
+    /// Whether there may be room to send, or an error, that was not told before.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let watched = &mut self.reactor.watched.borrow_mut()[self.key];
+        if std::mem::take(&mut watched.writable) || watched.broken {
+            return Poll::Ready(());
+        }
+        remember(&mut watched.writer, cx);
+        Poll::Pending
+    }
+
+    /// What holds now is told once more, after everybody else had a turn.
+    pub(crate) fn ask_again(&self, fd: RawFd) {
+        self.reactor.watched.borrow_mut()[self.key].readable = false;
+        // Fails only for a socket that is closed, for which nobody waits.
+        let _ = self.reactor.control(libc::EPOLL_CTL_MOD, fd, self.key);
+    }
+}
+
+impl Watch {
+    /// Tells nothing any more of a socket that others hold open.
+    pub(crate) fn leave(&self, fd: RawFd) {
+        let _ = self.reactor.control(libc::EPOLL_CTL_DEL, fd, self.key);
+    }
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        let watched = self.reactor.watched.borrow_mut().remove(self.key);
+        // Dropping a waker may drop a task, and with it another watch.
+        drop(watched);
+    }
+}
+
+fn remember(slot: &mut Option<Waker>, cx: &Context<'_>) {
+    match slot {
+        Some(waker) if waker.will_wake(cx.waker()) => {}
+        _ => *slot = Some(cx.waker().clone()),
+    }
+}
+
+/// Asks the loop once whether the set has something, which makes it forget what it believed.
+fn asked(set: &TcpStream) -> bool {
+    let mut nobody = Context::from_waker(Waker::noop());
+    pin!(set.readable(false)).as_mut().poll(&mut nobody).is_ready()
+}
+
+fn checked(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
