@@ -21,8 +21,8 @@ pub(crate) fn now() -> Instant {
     now
 }
 
-/// The last instant this thread read: good enough for time-outs of seconds set right after work
-/// that read the clock.
+/// The last instant this thread read, which a worker does whenever it wakes: good enough for time
+/// limits.
 pub(crate) fn recent() -> Instant {
     LAST.get()
 }

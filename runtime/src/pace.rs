@@ -42,9 +42,10 @@ impl Pace {
         self.rearm();
     }
 
-    /// See [`Self::set`]; counted from now.
+    /// See [`Self::set`]; counted from now, as the worker knows it: every turn begins with a look
+    /// at the clock.
     pub(crate) fn within(&self, limit: Limit, span: Duration, fault: Fault) {
-        self.set(limit, clock::now() + span, fault);
+        self.set(limit, clock::recent() + span, fault);
     }
 
     /// Takes a limit out of force.

@@ -14,6 +14,8 @@ use std::task::{Context, Poll, Waker};
 use monoio::net::TcpStream;
 use slab::Slab;
 
+use crate::clock;
+
 /// Events taken in one call.
 const BATCH: usize = 256;
 /// Everything, once each time it changes.
@@ -72,6 +74,11 @@ impl Reactor {
         Ok(watch)
     }
 
+    /// Frees the places of sockets that are gone.
+    pub(crate) fn trim(&self) {
+        self.watched.borrow_mut().shrink_to_fit();
+    }
+
     fn control(&self, operation: i32, fd: RawFd, key: usize) -> io::Result<()> {
         let mut event = libc::epoll_event { events: EDGES as u32, u64: key as u64 };
         let set = self.set.as_raw_fd();
@@ -96,6 +103,8 @@ impl Reactor {
                 if ring || !asked(&set) {
                     let _ = set.readable(!ring).await;
                 }
+                // Whatever is set off now may take this for the present.
+                clock::now();
                 while self.collect(&mut batch, &mut wakers) == BATCH {}
                 wakers.drain(..).for_each(Waker::wake);
             }

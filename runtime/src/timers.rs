@@ -74,6 +74,12 @@ impl Timers {
         wakers.into_iter().for_each(Waker::wake);
     }
 
+    /// Frees the places of alarms that are gone.
+    pub(crate) fn trim(&self) {
+        self.0.entries.borrow_mut().shrink_to_fit();
+        self.0.slots.borrow_mut().iter_mut().for_each(Vec::shrink_to_fit);
+    }
+
     /// Drives the wheel; runs as a task of the worker for as long as the worker lives.
     pub(crate) async fn run(self) {
         loop {

@@ -27,6 +27,7 @@ use crate::memory;
 use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
 use crate::pool::Pool;
 use crate::pooled::Blocks;
+use crate::reactor::Reactor;
 use crate::record::Recorder;
 use crate::settings::Settings;
 use crate::shares::Shares;
@@ -275,10 +276,19 @@ impl Worker {
             let freed = self.buffers.trim() + self.blocks.trim();
             self.publish_beliefs();
             if !busy && freed == 0 {
-                memory::give_back();
+                self.give_back();
             }
             held = busy || freed > 0 || self.pool.len() > 0;
         }
+    }
+
+    /// It has got quiet: what a burst has left behind goes back to the system.
+    fn give_back(&self) {
+        self.timers.trim();
+        if let Ok(reactor) = Reactor::here() {
+            reactor.trim();
+        }
+        memory::give_back();
     }
 
     /// An exchange has ended: there is something to publish at the next tick.
