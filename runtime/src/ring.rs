@@ -10,11 +10,9 @@ use ringway_config::Driver;
 /// A worker's event loop.
 pub(crate) type Loop = FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>;
 
-/// Submission queue entries. One wait per waiting connection is all that is ever queued, and a
-/// full queue is flushed, so this bounds a batch and not the number of connections.
-const ENTRIES: u32 = 1024;
-/// Completions may come in bursts: one for each armed connection.
-const COMPLETIONS: u32 = ENTRIES * 8;
+/// Submission queue entries, the fewest that monoio makes: all sockets together take one, for the
+/// poll of the set that watches them.
+const ENTRIES: u32 = 256;
 
 /// One way of setting up a loop, best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +67,7 @@ impl Rung {
             }
             Self::Plain | Self::Epoll => {}
         }
-        builder.setup_cqsize(COMPLETIONS).setup_clamp();
+        builder.setup_clamp();
         builder
     }
 }
