@@ -16,6 +16,7 @@ test: ## everything: unit, properties, fuzz corpus, end to end (installs its pee
 	tests/setup
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked -- --test-threads 8
+	/usr/bin/python3 -m unittest discover -q perf
 
 lint: ## clippy over all targets; a warning is an error
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
