@@ -286,11 +286,9 @@ fn address(address: IpAddr, out: &mut Vec<u8>) {
 
 /// RFC 9110 7.6.3: the version in which the message was received.
 fn via(received: Version, name: &str, out: &mut Vec<u8>) {
-    let version: &[u8] = match received {
-        Version::Http10 => b"via: 1.0 ",
-        Version::Http11 => b"via: 1.1 ",
-    };
-    out.extend_from_slice(version);
+    out.extend_from_slice(b"via: ");
+    out.extend_from_slice(received.number().as_bytes());
+    out.push(b' ');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
@@ -308,7 +306,7 @@ fn modifiers(modifiers: &Modifiers<'_>, out: &mut Vec<u8>) {
 }
 
 /// Framing and connection are not the user's to modify, and the Host has a filter of its own.
-const fn may_modify(tag: Tag) -> bool {
+pub(in crate::wire) const fn may_modify(tag: Tag) -> bool {
     matches!(
         tag,
         Tag::Other

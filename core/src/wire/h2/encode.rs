@@ -1,0 +1,123 @@
+//! Writes heads as header lists: each field is handed to the caller in order, its name as it came
+//! (the field section's own type puts it into lower case).
+
+use crate::message::{Field, Framing, ResponseHead, Tag, Version};
+use crate::policy::forward::ResponseEdits;
+use crate::wire::h1::answer::Local;
+use crate::wire::h1::encode::{decimal, may_modify};
+use crate::wire::h1::names::tag;
+
+/// Hands over the fields of a response as it goes to the client.
+pub fn response(
+    head: &ResponseHead<'_>,
+    edits: &ResponseEdits<'_>,
+    mut write: impl FnMut(&[u8], &[u8]),
+) {
+    let mut stated = false;
+    for field in head.fields {
+        let modified = may_modify(field.tag) && edits.headers.drops(field.name);
+        stated |= field.tag == Tag::ContentLength;
+        if !modified && passes(field, edits) {
+            write(field.name, field.value);
+        }
+    }
+    match edits.framing {
+        // A stream says by itself that nothing follows; only what was said is said again.
+        Framing::Length(0) if !stated && head.version == Version::Http2 => {}
+        Framing::Length(n) => {
+            let mut digits = Vec::with_capacity(20);
+            decimal(n, &mut digits);
+            write(b"content-length", &digits);
+        }
+        Framing::None | Framing::Chunked | Framing::Close => {}
+    }
+    if let Some(name) = edits.via {
+        via(head.version, name, &mut write);
+    }
+    for (name, value) in edits.headers.lines() {
+        if may_modify(tag(name.as_bytes())) {
+            write(name.as_bytes(), value.as_bytes());
+        }
+    }
+}
+
+fn passes(field: &Field<'_>, edits: &ResponseEdits<'_>) -> bool {
+    match field.tag {
+        Tag::Other | Tag::Via | Tag::Host | Tag::Expect => true,
+        Tag::ForwardedFor | Tag::ForwardedProto | Tag::ForwardedHost | Tag::Forwarded => true,
+        Tag::Trailer => edits.framing != Framing::None,
+        Tag::ContentLength => edits.keep_length,
+        _ => false,
+    }
+}
+
+/// RFC 9110 7.6.3.
+fn via(received: Version, name: &str, write: &mut impl FnMut(&[u8], &[u8])) {
+    let mut value = Vec::with_capacity(4 + name.len());
+    value.extend_from_slice(received.number().as_bytes());
+    value.push(b' ');
+    value.extend_from_slice(name.as_bytes());
+    write(b"via", &value);
+}
+
+/// Hands over the fields of a response that the proxy makes itself.
+pub fn answer(local: &Local<'_>, mut write: impl FnMut(&[u8], &[u8])) {
+    if let Some(date) = local.date {
+        write(b"date", date.as_bytes());
+    }
+    if let Some(cause) = local.cause {
+        write(b"l5d-proxy-error", cause.as_bytes());
+    }
+    for (name, value) in local.fields {
+        write(name.as_bytes(), value);
+    }
+    if !matches!(local.status, 100..=199 | 204 | 304) {
+        if !local.content.is_empty() {
+            write(b"content-type", b"text/plain; charset=utf-8");
+        }
+        let mut digits = Vec::with_capacity(20);
+        decimal(local.content.len() as u64, &mut digits);
+        write(b"content-length", &digits);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::Method;
+    use crate::policy::forward::{Applied, Client, response_edits};
+    use crate::wire::h1::head::{self, FieldTable, Limits, Parsed};
+
+    fn written(came: &str, method: Method) -> Vec<(String, String)> {
+        let mut table = FieldTable::new();
+        let parsed = head::response(came.as_bytes(), &mut table, &Limits::default(), method);
+        let Ok(Parsed::Complete((head, _))) = parsed else { return Vec::new() };
+        let client = Client { version: Version::Http2, persistent: true };
+        let edits = response_edits(&head, client, Some("ringway"), Applied::default());
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut out = Vec::new();
+        response(&head, &edits, |name, value| out.push((text(name), text(value))));
+        out
+    }
+
+    fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+        expected.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn nothing_of_the_connection_gets_through() {
+        let came = "HTTP/1.1 200 OK\r\na: 1\r\nkeep-alive: x\r\nconnection: close, b\r\nb: 2\r\n\
+                    transfer-encoding: chunked\r\ntrailer: t\r\nupgrade: x\r\n\r\n";
+        let left = [("a", "1"), ("trailer", "t"), ("via", "1.1 ringway")];
+        assert_eq!(written(came, Method::Get), pairs(&left));
+    }
+
+    #[test]
+    fn a_length_stays_what_it_says() {
+        let came = "HTTP/1.1 200 OK\r\ncontent-length: 05\r\n\r\n";
+        let get = [("content-length", "5"), ("via", "1.1 ringway")];
+        assert_eq!(written(came, Method::Get), pairs(&get));
+        let head = [("content-length", "05"), ("via", "1.1 ringway")];
+        assert_eq!(written(came, Method::Head), pairs(&head));
+    }
+}
