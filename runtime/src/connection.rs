@@ -1,5 +1,5 @@
-//! One client connection, from its socket to its end. A panic ends this connection and nothing
-//! else.
+//! One client connection, from its socket to its end: what it speaks decides who serves it. A panic
+//! ends this connection and nothing else.
 
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -11,8 +11,9 @@ use std::task::Poll;
 
 use crate::accept::Entrance;
 use crate::clock;
+use crate::http2;
 use crate::metrics::{Counter, Gauge};
-use crate::serve;
+use crate::serve::{self, Detected};
 use crate::socket;
 use crate::worker::Worker;
 
@@ -31,21 +32,34 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
     // Made out here: what an async block makes itself is there twice, once on its way.
     let mut client = serve::Connection::new(worker, halves, peer);
     monoio::spawn(async move {
-        let serving = pin!(client.serve(&open.worker, &open.entrance));
-        if !survives(serving).await {
+        let detected = survives(pin!(client.detect(&open.worker))).await;
+        // Only HTTP/1's future is part of this one: that of any other protocol is placed apart, so
+        // that an idle connection is no larger than the protocol that most of them speak.
+        let survived = match detected {
+            None => None,
+            Some(Detected::Gone) => Some(()),
+            Some(Detected::Http1) => {
+                survives(pin!(client.serve(&open.worker, &open.entrance))).await
+            }
+            Some(Detected::Http2) => {
+                let refusal = client.dismiss(&open.entrance, http2::REFUSAL);
+                survives(Box::pin(refusal).as_mut()).await
+            }
+        };
+        if survived.is_none() {
             open.worker.metrics().count(Counter::Panics);
             tracing::error!(%peer, "a panic ended this connection; the others go on");
         }
     });
 }
 
-/// Whether `future` ended without a panic.
-pub(crate) async fn survives(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+/// What `future` gives; `None` when it has panicked.
+pub(crate) async fn survives<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|cx| {
         // What the connection touched is its own, or is left consistent by its guards.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(|()| true),
-            Err(_) => Poll::Ready(false),
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
         }
     })
     .await

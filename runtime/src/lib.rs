@@ -7,6 +7,7 @@ mod call;
 mod connection;
 mod dial;
 mod exchange;
+mod http2;
 mod mirror;
 mod pool;
 mod record;

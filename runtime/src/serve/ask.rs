@@ -37,6 +37,16 @@ impl Ask {
         Self { incoming }
     }
 
+    /// What is here of a next request.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.incoming.unread()
+    }
+
+    /// Receives more of it; 0 is the end.
+    pub(super) async fn receive(&mut self) -> Result<usize, Fault> {
+        self.incoming.receive().await
+    }
+
     /// Whether nothing of a next request is here.
     pub(super) fn is_empty(&self) -> bool {
         self.incoming.unread().is_empty()

@@ -2,6 +2,7 @@
 //! after the other, and ends the connection so that nothing that was said is lost.
 
 mod ask;
+mod detect;
 mod reply;
 
 use std::future::poll_fn;
@@ -20,9 +21,10 @@ use crate::exchange::{self, Exchange};
 use crate::h1::{Incoming, Outgoing};
 use crate::pace::{Limit, Pace};
 use crate::socket::{Reader, Writer};
-use crate::stream::{Client, Sink, Source};
+use crate::stream::{Client, Response as _, Sink, Source};
 use crate::worker::{DRAIN_IDLE, Worker};
 use ask::Ask;
+pub(crate) use detect::Detected;
 use reply::Reply;
 pub(crate) use reply::{PSEUDONYM, applied};
 
@@ -165,6 +167,17 @@ impl Connection {
             self.reply.give_up();
         }
         sent
+    }
+
+    /// Ends the connection with these last words.
+    pub(crate) async fn dismiss(&mut self, entrance: &Entrance, words: &[u8]) {
+        self.pace.within(Limit::Request, LINGER, Fault::client(Stage::Relay, Cause::IdleTimeout));
+        let pace = Rc::clone(&self.pace);
+        let sent = pace.keep(pin!(self.reply.outgoing().send_raw(words))).await;
+        self.count(entrance);
+        if matches!(sent, Ok(Ok(()))) {
+            self.linger().await;
+        }
     }
 
     /// Tells the metrics what has passed since the last time.
