@@ -134,13 +134,11 @@ async fn run<C: Client>(
     if verdict == Verdict::Tunnel {
         // What limited the request does not limit what follows it.
         way.pace.clear_all();
-        response.outgoing().free();
-        upstream.outgoing.free();
         let span = way.settings.timeouts.tunnel_idle;
+        let Upstream { incoming, outgoing, .. } = &mut *upstream;
         let tunnel = relay::tunnel(
-            (request.incoming(), response.outgoing()),
-            (&mut upstream.incoming, &mut upstream.outgoing),
-            &worker.buffers,
+            (request, response),
+            (incoming, outgoing),
             Idle { pace: Rc::clone(way.pace), span },
             (&exchange.received, &exchange.sent),
         );
@@ -346,5 +344,9 @@ impl Source for Watched<'_> {
 
     fn is_done(&self) -> bool {
         self.incoming.is_done()
+    }
+
+    fn open_tunnel(&mut self) {
+        self.incoming.open_tunnel();
     }
 }

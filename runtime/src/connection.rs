@@ -11,7 +11,6 @@ use std::task::Poll;
 
 use crate::accept::Entrance;
 use crate::clock;
-use crate::http2;
 use crate::metrics::{Counter, Gauge};
 use crate::serve::{self, Detected};
 use crate::socket;
@@ -42,8 +41,9 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
                 survives(pin!(client.serve(&open.worker, &open.entrance))).await
             }
             Some(Detected::Http2) => {
-                let refusal = client.dismiss(&open.entrance, http2::REFUSAL);
-                survives(Box::pin(refusal).as_mut()).await
+                let (halves, early) = client.into_halves();
+                let served = serve::h2::serve(&open.worker, &open.entrance, halves, early, peer);
+                survives(Box::pin(served).as_mut()).await
             }
         };
         if survived.is_none() {

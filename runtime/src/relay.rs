@@ -10,8 +10,6 @@ use std::time::Duration;
 
 use ringway_core::message::{Cause, Fault, Stage};
 
-use crate::buffer::Buffers;
-use crate::h1::{Incoming, Outgoing};
 use crate::pace::{Limit, Pace};
 use crate::stream::{Sink, Source};
 
@@ -53,22 +51,25 @@ pub(crate) async fn both<T>(
 
 /// Carries bytes both ways until both have ended; an end on one side is passed on to the other.
 pub(crate) async fn tunnel(
-    (client_in, client_out): (&mut Incoming, &mut Outgoing),
-    (server_in, server_out): (&mut Incoming, &mut Outgoing),
-    buffers: &Buffers,
+    (client_in, client_out): (&mut impl Source, &mut impl Sink),
+    (server_in, server_out): (&mut impl Source, &mut impl Sink),
     idle: Idle,
     (received, sent): (&Cell<u64>, &Cell<u64>),
 ) -> Result<(), Fault> {
+    client_in.open_tunnel();
+    client_out.open_tunnel();
+    server_in.open_tunnel();
+    server_out.open_tunnel();
     let half_done = Cell::new(false);
     let up = async {
-        match pour(client_in, server_out, buffers, &idle, received).await {
+        match pour(client_in, server_out, &idle, received).await {
             Err(fault) => fault,
             Ok(()) if half_done.replace(true) => Fault::client(Stage::Relay, Cause::Closed),
             Ok(()) => pending().await,
         }
     };
     let down = async {
-        pour(server_in, client_out, buffers, &idle, sent).await?;
+        pour(server_in, client_out, &idle, sent).await?;
         if half_done.replace(true) { Ok(()) } else { pending().await }
     };
     match both(pin!(up), pin!(down)).await {
@@ -94,33 +95,21 @@ impl Idle {
 }
 
 async fn pour(
-    source: &mut Incoming,
-    sink: &mut Outgoing,
-    buffers: &Buffers,
+    source: &mut impl Source,
+    sink: &mut impl Sink,
     idle: &Idle,
     bytes: &Cell<u64>,
 ) -> Result<(), Fault> {
-    let early = source.take_unread();
-    if !early.is_empty() {
-        bytes.set(bytes.get() + early.len() as u64);
-        sink.send_raw(&early).await?;
-    }
-    drop(early);
-    loop {
+    while !source.is_done() {
         idle.restart();
-        // No buffer while nothing comes.
-        source.wait().await;
-        let mut buffer = buffers.large();
-        match source.read_raw(&mut buffer)? {
-            None => {}
-            Some(0) => break,
-            Some(n) => {
-                idle.restart();
-                bytes.set(bytes.get() + n as u64);
-                sink.send_raw(&buffer[..n]).await?;
+        match source.take()? {
+            Some(part) => {
+                bytes.set(bytes.get() + part.len());
+                sink.put(&part).await?;
             }
+            None => source.more().await?,
         }
     }
-    sink.writer().shutdown();
+    sink.end_tunnel();
     Ok(())
 }

@@ -8,7 +8,6 @@ use ringway_core::message::{Fault, RequestHead, ResponseHead};
 use ringway_core::policy::answer::Answer;
 
 use crate::exchange::Exchange;
-use crate::h1::{Incoming, Outgoing};
 use crate::pace::Pace;
 
 /// Pieces of a body that are sent on together; no more system calls for many small chunks.
@@ -89,6 +88,9 @@ pub(crate) trait Source {
 
     /// Whether the last part was taken.
     fn is_done(&self) -> bool;
+
+    /// A tunnel begins: whatever comes from now on, to its end, is the body.
+    fn open_tunnel(&mut self);
 }
 
 /// Where a body goes to. What was queued before (a head) leaves with the first part.
@@ -98,6 +100,12 @@ pub(crate) trait Sink {
 
     /// Sends what is queued.
     async fn flush(&mut self) -> Result<(), Fault>;
+
+    /// A tunnel begins: parts are sent as they are.
+    fn open_tunnel(&mut self);
+
+    /// Ends the tunnel's direction.
+    fn end_tunnel(&mut self);
 }
 
 /// The client's side of an exchange.
@@ -143,9 +151,6 @@ pub(crate) trait Request: Source {
 
     /// The same, looked at now and in spite of what it has sent.
     fn hung_up(&self) -> Result<bool, Fault>;
-
-    /// The bytes beneath, for a tunnel.
-    fn incoming(&mut self) -> &mut Incoming;
 }
 
 /// The response of an exchange.
@@ -162,7 +167,4 @@ pub(crate) trait Response: Sink {
 
     /// Takes back a head of which nothing was sent.
     fn discard(&mut self);
-
-    /// The bytes beneath, for a tunnel.
-    fn outgoing(&mut self) -> &mut Outgoing;
 }

@@ -53,6 +53,7 @@ pub(crate) struct Worker {
     pub(crate) buffers: Buffers,
     pub(crate) timers: Timers,
     pub(crate) blocks: Blocks,
+    pub(crate) stream_blocks: Blocks,
     pub(crate) recorder: Recorder,
     pub(crate) shares: Arc<Shares>,
     pub(crate) letterboxes: Arc<[Letterbox]>,
@@ -93,6 +94,7 @@ impl Worker {
             buffers: Buffers::default(),
             timers: Timers::default(),
             blocks: Blocks::default(),
+            stream_blocks: Blocks::default(),
             recorder: Recorder::new(start.metrics, start.access_log),
             shares: start.shares,
             letterboxes: start.letterboxes,
@@ -273,7 +275,7 @@ impl Worker {
             alarm.passed().await;
             let busy = self.busy.replace(false);
             self.recorder.flush();
-            let freed = self.buffers.trim() + self.blocks.trim();
+            let freed = self.buffers.trim() + self.blocks.trim() + self.stream_blocks.trim();
             self.publish_beliefs();
             if !busy && freed == 0 {
                 self.give_back();

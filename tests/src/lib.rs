@@ -16,6 +16,7 @@
 pub mod admin;
 pub mod bulk;
 pub mod client;
+pub mod h2;
 pub mod judge;
 pub mod load;
 pub mod manifest;

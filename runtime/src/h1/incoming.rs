@@ -53,6 +53,8 @@ enum Body {
     Length(u64),
     Chunked(Decoder),
     Close,
+    /// Everything until the end of a tunnel.
+    Tunnel,
     /// Nothing more comes, but the last part was not taken yet.
     Ended,
 }
@@ -98,6 +100,12 @@ impl Incoming {
     /// What was received and not yet taken.
     pub(crate) fn unread(&self) -> &[u8] {
         self.buffer.as_ref().map_or(&[], |b| &b[self.start..self.end])
+    }
+
+    /// The reader, with what it has read and nobody has taken.
+    pub(crate) fn into_reader(self) -> (Reader, Vec<u8>) {
+        let unread = self.unread().to_vec();
+        (self.reader, unread)
     }
 
     /// All bytes received since the connection began.
@@ -167,33 +175,27 @@ impl Incoming {
         (self.start, self.end) = (0, self.end - self.start);
     }
 
-    /// Takes everything that is left, for a tunnel.
-    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
-        let unread = self.unread().to_vec();
-        self.discard();
-        unread
-    }
-
     /// Forgets everything that is left.
     pub(crate) fn discard(&mut self) {
         self.start = self.end;
         self.release();
     }
 
-    /// Waits until something has arrived, or the end has.
-    pub(crate) async fn wait(&mut self) {
-        self.reader.readable().await;
-    }
-
-    /// Reads what is there, past any buffer: `None` for nothing, 0 for the end.
-    pub(crate) fn read_raw(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
-        match self.reader.try_read(buffer) {
-            Ok(n) => {
-                self.received += n as u64;
-                Ok(Some(n))
+    /// Reads on in a tunnel; holds no buffer while nothing comes. 0 is the end.
+    async fn read_tunnel(&mut self) -> Result<usize, Fault> {
+        loop {
+            self.reader.readable().await;
+            let mut buffer = self.buffers.large();
+            match self.reader.try_read(&mut buffer) {
+                Ok(n) => {
+                    self.received += n as u64;
+                    (self.start, self.end) = (0, n);
+                    self.buffer = Some(buffer);
+                    return Ok(n);
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(self.fault(&error)),
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(self.fault(&error)),
         }
     }
 
@@ -359,7 +361,7 @@ impl Source for Incoming {
                     self.body = Body::Done;
                 }
             }
-            Body::Close => {
+            Body::Close | Body::Tunnel => {
                 if unread == 0 {
                     return Ok(None);
                 }
@@ -386,6 +388,13 @@ impl Source for Incoming {
             self.burst = 0;
             self.reader.expect_nothing();
         }
+        if matches!(self.body, Body::Tunnel) {
+            self.discard();
+            if self.read_tunnel().await? == 0 {
+                self.body = Body::Ended;
+            }
+            return Ok(());
+        }
         if let Some((pace, limit, span)) = &self.pace {
             pace.within(*limit, *span, self.broken(Cause::IdleTimeout));
         }
@@ -408,5 +417,11 @@ impl Source for Incoming {
 
     fn is_done(&self) -> bool {
         matches!(self.body, Body::Done)
+    }
+
+    fn open_tunnel(&mut self) {
+        self.head = None;
+        self.body = Body::Tunnel;
+        self.trailers.clear();
     }
 }

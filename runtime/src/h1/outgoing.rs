@@ -99,15 +99,14 @@ impl Outgoing {
         self.queued.clear();
     }
 
-    /// The socket's half, for a tunnel and for the end.
-    pub(crate) const fn writer(&mut self) -> &mut Writer {
-        &mut self.writer
+    /// Gives the socket's half up.
+    pub(crate) fn into_writer(self) -> Writer {
+        self.writer.share()
     }
 
-    /// Sends bytes as they are (a tunnel).
-    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.framing = Framing::Close;
-        self.put(&Part::of(bytes)).await
+    /// The socket's half, for the end.
+    pub(crate) const fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
     }
 
     fn give_back(&mut self) {
@@ -213,6 +212,15 @@ impl Sink for Outgoing {
 
     async fn flush(&mut self) -> Result<(), Fault> {
         if self.queued.is_empty() { Ok(()) } else { self.send(None).await }
+    }
+
+    fn open_tunnel(&mut self) {
+        self.free();
+        self.framing = Framing::Close;
+    }
+
+    fn end_tunnel(&mut self) {
+        self.writer.shutdown();
     }
 }
 

@@ -1,0 +1,16 @@
+//! HTTP/2 on the wire, the same for both sides of the proxy: the `h2` crate over direct socket
+//! calls, and its streams as sources and sinks of bodies.
+
+mod chunk;
+mod fault;
+mod head;
+mod incoming;
+mod link;
+mod outgoing;
+
+pub(crate) use chunk::Chunk;
+pub(crate) use fault::fault;
+pub(crate) use head::{fields, response_of};
+pub(crate) use incoming::Incoming;
+pub(crate) use link::{Link, Wire};
+pub(crate) use outgoing::{Outgoing, Sender};
