@@ -13,7 +13,7 @@ use crate::duration;
 use crate::http2::Http2;
 use crate::listener::Listener;
 use crate::scalar;
-use crate::service::{HTTP, StaticEndpoint, StaticService, balancer};
+use crate::service::{HTTP, StaticEndpoint, StaticService, balancer, protocol};
 use crate::settings::{
     AccessLog, Admin, Config, Discovery, Dns, Limits, Log, Shutdown, Timeouts, Workers,
 };
@@ -78,6 +78,7 @@ fn service(entry: &Entry, connect: Duration) -> StaticService {
         port: section.parse("port").unwrap_or(HTTP),
         endpoints: endpoints.iter().filter_map(endpoint).collect(),
         balancer: section.text("balancer").and_then(balancer).unwrap_or_default(),
+        protocol: section.text("protocol").map(protocol).unwrap_or_default(),
         connect_timeout: section.duration("connect_timeout", connect),
     }
 }

@@ -1,7 +1,7 @@
 //! The table of all keys: meaning, form, default, and the reason for the default.
 
 use crate::scalar::Scalar;
-use crate::service::BALANCERS;
+use crate::service::{BALANCERS, PROTOCOLS};
 use crate::shape::Preset::{Absent, Depends, Required, Value};
 use crate::shape::{Key, Preset, Shape};
 
@@ -176,6 +176,13 @@ static SERVICE: Shape = Shape::Either {
             Value("peak-ewma"),
             "How an endpoint is chosen.",
             "Linkerd's: power of two choices on peak-EWMA latency and outstanding requests moves traffic away from slow endpoints by itself.",
+        ),
+        key(
+            "protocol",
+            Shape::of(Scalar::Choice(&PROTOCOLS)),
+            Value("http1"),
+            "What its endpoints speak: HTTP/1.1, or HTTP/2 with prior knowledge (`appProtocol: kubernetes.io/h2c`).",
+            "Every server speaks HTTP/1.1; gRPC needs `h2c`.",
         ),
         key(
             "connect_timeout",

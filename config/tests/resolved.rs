@@ -77,7 +77,7 @@ fn every_key_is_decoded() {
          - {name: a, address: '[::]:0', kind: outbound, allow_connect: true, forwarded: rfc7239, via: false}\n\
          workers: {count: 3, pin: never, driver: epoll}\n\
          admin: {address: off}\n\
-         services:\n  s: {port: 81, endpoints: [h:1], balancer: least-request}\n  t: [h:1]\n\
+         services:\n  s: {port: 81, endpoints: [h:1], balancer: least-request, protocol: h2c}\n  t: [h:1]\n\
          discovery: {manifests: m, namespace: n, dns: {min_ttl: 2s, max_ttl: 3s}}\n\
          timeouts: {head: 1ms, idle_client: 2ms, idle_upstream: 3ms, connect: 4ms, connect_inbound: 5ms,\n  \
            body_idle: 6ms, response: 7ms, tunnel_idle: off}\n\
@@ -96,9 +96,9 @@ fn every_key_is_decoded() {
         "admin": {"address": "off"},
         "services": {
             "s": {"port": 81, "endpoints": [{"address": "h:1", "weight": 1}],
-                "balancer": "least-request", "connect_timeout": "4ms"},
+                "balancer": "least-request", "protocol": "h2c", "connect_timeout": "4ms"},
             "t": {"port": 80, "endpoints": [{"address": "h:1", "weight": 1}],
-                "balancer": "peak-ewma", "connect_timeout": "4ms"},
+                "balancer": "peak-ewma", "protocol": "http1", "connect_timeout": "4ms"},
         },
         "discovery": {"manifests": "conf/m", "namespace": "n", "dns": {"min_ttl": "2s", "max_ttl": "3s"}},
         "timeouts": {"head": "1ms", "idle_client": "2ms", "idle_upstream": "3ms", "connect": "4ms",

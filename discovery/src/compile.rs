@@ -6,11 +6,12 @@ use std::sync::Arc;
 use ringway_config::{Kind, Listener};
 use ringway_core::policy::route::{HostMatch, RouteTable, RouteTableBuilder};
 use ringway_core::snapshot::{
-    Backend, Balancer, Cluster, ClusterKey, Endpoint, ListenerRoutes, Mirror, Rule, Snapshot,
+    Backend, Balancer, Cluster, ClusterKey, Endpoint, ListenerRoutes, Mirror, Protocol, Rule,
+    Snapshot,
 };
 
 use crate::index::{Endpoints, Index, Known, Routes, Services};
-use crate::object::{NamespacedName, Route, RouteRule};
+use crate::object::{NamespacedName, Route, RouteRule, ServicePort};
 use crate::settings::Settings;
 
 /// The snapshot of that generation. Equal indexes give equal snapshots.
@@ -112,6 +113,7 @@ impl<'i> Compiler<'i> {
             key: key(&name, address.port()),
             balancer: Balancer::RoundRobin,
             connect_timeout: self.settings.connect_inbound,
+            protocol: Protocol::Http1,
             endpoints: vec![Endpoint { address, weight: 1, name: "".into() }],
         });
         let rule = Rule {
@@ -172,7 +174,8 @@ impl<'i> Compiler<'i> {
         let connect_timeout = known.service.connect_timeout.unwrap_or(self.settings.connect);
         let endpoints = self.endpoints.of(known, port);
         let balancer = known.service.balancer;
-        Some(self.intern(Cluster { key, balancer, connect_timeout, endpoints }))
+        let protocol = protocol(port);
+        Some(self.intern(Cluster { key, balancer, connect_timeout, protocol, endpoints }))
     }
 
     fn intern(&mut self, cluster: Cluster) -> u32 {
@@ -180,6 +183,14 @@ impl<'i> Compiler<'i> {
         self.known.insert(cluster.key.clone(), next);
         self.clusters.push(cluster);
         next
+    }
+}
+
+/// GEP-1911: what is not known is spoken to as if nothing was said.
+fn protocol(port: &ServicePort) -> Protocol {
+    match port.protocol.as_deref() {
+        Some("kubernetes.io/h2c") => Protocol::Http2,
+        _ => Protocol::Http1,
     }
 }
 

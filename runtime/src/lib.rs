@@ -24,6 +24,7 @@ mod buffer;
 mod clock;
 pub mod cpus;
 pub mod fds;
+mod grpc;
 mod h1;
 mod h2;
 mod inbox;

@@ -1,11 +1,13 @@
 //! The seam between protocols: parts of a body come out of a source and go into a sink, whatever
 //! carries them.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use ringway_core::message::{Fault, RequestHead, ResponseHead};
+use ringway_core::message::{Fault, Method, RequestHead, ResponseHead};
 use ringway_core::policy::answer::Answer;
+use ringway_core::wire::h1::head::Limits;
 
 use crate::exchange::Exchange;
 use crate::pace::Pace;
@@ -106,6 +108,25 @@ pub(crate) trait Sink {
 
     /// Ends the tunnel's direction.
     fn end_tunnel(&mut self);
+}
+
+/// The request on its way to an endpoint.
+pub(crate) trait Upload: Sink {
+    /// Whether the endpoint was given anything of it.
+    fn has_started(&self) -> bool;
+}
+
+/// The response of an endpoint.
+pub(crate) trait Download: Source {
+    /// Waits for a head and shows it to `judge`; what follows is its body. A head for which `judge`
+    /// has nothing to say is interim. `answered` becomes true with the first sign of a response.
+    async fn head<R>(
+        &mut self,
+        method: Method,
+        limits: &Limits,
+        answered: &Cell<bool>,
+        judge: impl FnMut(&ResponseHead<'_>) -> Option<R>,
+    ) -> Result<Option<R>, Fault>;
 }
 
 /// The client's side of an exchange.

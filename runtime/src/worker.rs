@@ -22,6 +22,7 @@ use crate::accept::{self, Entrance};
 use crate::access_log::AccessLog;
 use crate::buffer::Buffers;
 use crate::clock;
+use crate::h2::Carriers;
 use crate::inbox::{Command, Inbox, Letterbox};
 use crate::memory;
 use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
@@ -50,6 +51,7 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) world: RefCell<World>,
     pub(crate) pool: Pool,
+    pub(crate) carriers: Carriers,
     pub(crate) buffers: Buffers,
     pub(crate) timers: Timers,
     pub(crate) blocks: Blocks,
@@ -91,6 +93,7 @@ impl Worker {
             index: start.index,
             world: RefCell::new(World::new(start.seed)),
             pool: Pool::default(),
+            carriers: Carriers::default(),
             buffers: Buffers::default(),
             timers: Timers::default(),
             blocks: Blocks::default(),
@@ -243,6 +246,7 @@ impl Worker {
 
     fn forget(&self, removed: &[EndpointId]) {
         self.pool.remove(removed);
+        self.carriers.remove(removed);
         let mut series = self.series.borrow_mut();
         for endpoint in removed {
             if let Some(slot) = series.get_mut(endpoint.index())
@@ -348,7 +352,8 @@ impl Worker {
     pub(crate) fn failed(&self, series: &Series, fault: Fault, status: Option<u16>) {
         let outcome = Outcome {
             status,
-            classification: classify(status, true, Some(fault)),
+            grpc: None,
+            classification: classify(status, None, true, Some(fault)),
             error: Some(fault.cause),
             latency: None,
             total: Duration::ZERO,

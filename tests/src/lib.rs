@@ -23,6 +23,7 @@ pub mod manifest;
 pub mod matrix;
 pub mod meaning;
 pub mod origin;
+pub mod pair;
 pub mod peer;
 pub mod policy;
 pub mod ports;

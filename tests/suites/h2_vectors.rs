@@ -16,12 +16,14 @@ use ringway_tests::client::Client;
 use ringway_tests::h2::judge::{Evidence, judge};
 use ringway_tests::h2::session::Session;
 use ringway_tests::h2::vector::{self, Case};
+use ringway_tests::h2::wire::{frame, kind};
 use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::{Moment, Origin};
 use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::settings::Settings;
+use ringway_tests::strict::End;
 
 matrix!(every_case, every_flood);
 
@@ -235,22 +237,32 @@ fn attack(case: &Case, address: SocketAddr, origin: &Origin) -> Result<String, S
     };
     let client = client.map_err(|e| format!("cannot connect: {e}"))?;
     let mark = origin.next_sequence();
-    let done = AtomicBool::new(false);
+    let (done, closed) = (AtomicBool::new(false), AtomicBool::new(false));
+    let start = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| {
             client.send(&case.bytes);
-            // Enough of it: what has not tripped by then will not.
-            for k in 0..repeat.count.min(50_000) {
-                if !client.send(repeat.nth(k)) {
+            // Enough of it: what has not tripped by then will not. Who does not read learns of the
+            // end by sending, so it goes on to send something harmless.
+            let flood = (0..repeat.count.min(50_000)).map(|k| repeat.nth(k));
+            let harmless = std::iter::repeat_with(|| {
+                done.store(true, Ordering::Relaxed);
+                thread::sleep(Duration::from_millis(100));
+                frame(kind::WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())
+            });
+            for bytes in flood.chain(harmless.take(if repeat.no_read { 120 } else { 0 })) {
+                let begun = Instant::now();
+                if !client.send(bytes) {
+                    // Refused at once, that is the end; after seconds it is only not taken.
+                    closed.store(begun.elapsed() < Duration::from_secs(6), Ordering::Relaxed);
                     break;
                 }
             }
             done.store(true, Ordering::Relaxed);
         });
-        let start = Instant::now();
         loop {
-            let end =
-                client.end().or_else(|| client.gone().then_some(ringway_tests::strict::End::Reset));
+            let ended = closed.load(Ordering::Relaxed).then_some(End::Reset);
+            let end = client.end().or(ended);
             let over = start.elapsed() > Duration::from_secs(12);
             let data = if repeat.no_read { Vec::new() } else { client.data() };
             let seen = Evidence {

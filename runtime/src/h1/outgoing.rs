@@ -11,7 +11,7 @@ use ringway_core::wire::h1::encode::chunk_size;
 use crate::buffer::Buffers;
 use crate::pace::{Limit, Pace};
 use crate::socket::Writer;
-use crate::stream::{PIECES, Part, Sink};
+use crate::stream::{PIECES, Part, Sink, Upload};
 
 /// Pieces of a part, and around them: queued head, chunk size, CRLF with the last chunk, trailers,
 /// final CRLF.
@@ -221,6 +221,12 @@ impl Sink for Outgoing {
 
     fn end_tunnel(&mut self) {
         self.writer.shutdown();
+    }
+}
+
+impl Upload for Outgoing {
+    fn has_started(&self) -> bool {
+        self.started
     }
 }
 

@@ -109,6 +109,13 @@ impl Link {
         }
     }
 
+    /// A response was given up because the peer left no room for it.
+    pub(super) fn starved(&self) {
+        if let Err(flood) = self.frames.borrow_mut().starved() {
+            self.flood.set(Some(flood));
+        }
+    }
+
     /// Makes the coming close a reset.
     pub(crate) fn reset_on_close(&self) {
         self.writer.reset_on_close();

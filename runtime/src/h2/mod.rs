@@ -1,6 +1,10 @@
 //! HTTP/2 on the wire, the same for both sides of the proxy: the `h2` crate over direct socket
 //! calls, and its streams as sources and sinks of bodies.
 
+mod answer;
+mod call;
+mod carrier;
+mod carriers;
 mod chunk;
 mod fault;
 mod head;
@@ -8,6 +12,9 @@ mod incoming;
 mod link;
 mod outgoing;
 
+pub(crate) use answer::Refused;
+pub(crate) use call::call;
+pub(crate) use carriers::Carriers;
 pub(crate) use chunk::Chunk;
 pub(crate) use fault::fault;
 pub(crate) use head::{fields, response_of};

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -19,7 +19,7 @@ use super::fault::fault;
 use super::head::append;
 use super::link::Link;
 use crate::pace::{Limit, Pace};
-use crate::stream::{Part, Sink};
+use crate::stream::{Part, Sink, Upload};
 
 /// The sending side of a stream as it is shared with who watches for its reset.
 pub(crate) struct Sender(RefCell<Side>);
@@ -35,6 +35,11 @@ impl Sender {
     /// A response that is to be made.
     pub(crate) fn respond(respond: SendResponse<Chunk>) -> Rc<Self> {
         Rc::new(Self(RefCell::new(Side::Respond(respond))))
+    }
+
+    /// A request whose head was sent.
+    pub(super) fn stream(stream: SendStream<Chunk>) -> Rc<Self> {
+        Rc::new(Self(RefCell::new(Side::Stream(stream))))
     }
 
     /// Completes when the peer has given the stream up, or is gone.
@@ -69,7 +74,7 @@ impl Sender {
         }
     }
 
-    fn stream<R>(&self, act: impl FnOnce(&mut SendStream<Chunk>) -> R) -> Option<R> {
+    fn with<R>(&self, act: impl FnOnce(&mut SendStream<Chunk>) -> R) -> Option<R> {
         match &mut *self.0.borrow_mut() {
             Side::Respond(_) => None,
             Side::Stream(stream) => Some(act(stream)),
@@ -87,12 +92,28 @@ pub(crate) struct Outgoing {
     queued: Option<(Response<()>, bool)>,
     begun: bool,
     ended: bool,
+    /// Waits for room, or did when it was given up.
+    waits: bool,
     pace: Option<(Rc<Pace>, Limit, Duration)>,
 }
 
 impl Outgoing {
     pub(crate) const fn new(sender: Rc<Sender>, link: Rc<Link>, peer: Blame) -> Self {
-        Self { sender, link, peer, queued: None, begun: false, ended: false, pace: None }
+        Self {
+            sender,
+            link,
+            peer,
+            queued: None,
+            begun: false,
+            ended: false,
+            waits: false,
+            pace: None,
+        }
+    }
+
+    /// A message whose head was sent; `ended` when nothing follows.
+    pub(super) fn begun(sender: Rc<Sender>, link: Rc<Link>, peer: Blame, ended: bool) -> Self {
+        Self { begun: true, ended, ..Self::new(sender, link, peer) }
     }
 
     /// From now on, waiting for room counts against `limit`.
@@ -129,6 +150,10 @@ impl Outgoing {
     /// Ends the stream so that the peer can tell that the message is not whole.
     pub(crate) fn cut(&mut self, reason: Reason) {
         self.queued = None;
+        let mut nobody = Context::from_waker(Waker::noop());
+        if self.waits && self.sender.poll_reset(&mut nobody).is_pending() {
+            self.link.starved();
+        }
         self.sender.reset(reason);
     }
 
@@ -141,20 +166,8 @@ impl Outgoing {
         Ok(())
     }
 
-    /// Sends bytes as windows and queues allow.
-    async fn send(&mut self, mut bytes: Bytes, last: bool) -> Result<(), Fault> {
-        while !bytes.is_empty() {
-            let room = self.room(bytes.len()).await?;
-            let piece = bytes.split_to(room);
-            let last = last && bytes.is_empty();
-            let chunk = Chunk::new(piece, &self.link);
-            self.data(chunk, last)?;
-        }
-        Ok(())
-    }
-
     fn data(&mut self, chunk: Chunk, last: bool) -> Result<(), Fault> {
-        let sent = self.sender.stream(|stream| stream.send_data(chunk, last));
+        let sent = self.sender.with(|stream| stream.send_data(chunk, last));
         self.ended |= last;
         match sent {
             Some(Ok(())) => Ok(()),
@@ -166,6 +179,7 @@ impl Outgoing {
     /// Waits for room for some of `wanted` bytes.
     async fn room(&mut self, wanted: usize) -> Result<usize, Fault> {
         let mut timed = false;
+        self.waits = true;
         let room = poll_fn(|cx| {
             let room = self.poll_room(wanted, cx);
             if let (true, false, Some((pace, limit, span))) = (room.is_pending(), timed, &self.pace)
@@ -179,6 +193,7 @@ impl Outgoing {
         if let (true, Some((pace, limit, _))) = (timed, &self.pace) {
             pace.clear(*limit);
         }
+        self.waits = false;
         room
     }
 
@@ -191,7 +206,7 @@ impl Outgoing {
                 Poll::Pending => Poll::Pending,
             };
         };
-        let window = self.sender.stream(|stream| {
+        let window = self.sender.with(|stream| {
             stream.reserve_capacity(share);
             match stream.capacity() {
                 0 => stream.poll_capacity(cx),
@@ -217,16 +232,38 @@ impl Outgoing {
     }
 }
 
+/// `length` bytes of a part from `start`.
+fn gather(part: &Part<'_>, mut start: usize, length: usize) -> Bytes {
+    let mut bytes = Vec::with_capacity(length);
+    for piece in part.pieces() {
+        let skipped = start.min(piece.len());
+        start -= skipped;
+        let rest = &piece[skipped..];
+        bytes.extend_from_slice(&rest[..rest.len().min(length - bytes.len())]);
+    }
+    Bytes::from(bytes)
+}
+
+impl Upload for Outgoing {
+    fn has_started(&self) -> bool {
+        self.begun
+    }
+}
+
 impl Sink for Outgoing {
     async fn put(&mut self, part: &Part<'_>) -> Result<(), Fault> {
         self.send_head()?;
         let length = part.pieces().map(<[u8]>::len).sum();
         let whole = part.last && part.trailers.is_empty();
-        if length > 0 {
-            let mut bytes = Vec::with_capacity(length);
-            part.pieces().for_each(|piece| bytes.extend_from_slice(piece));
-            self.send(Bytes::from(bytes), whole).await?;
-        } else if whole && !self.ended {
+        let mut sent = 0;
+        while sent < length {
+            // Only what there is room for is taken: what waits takes no memory twice.
+            let room = self.room(length - sent).await?;
+            let chunk = Chunk::new(gather(part, sent, room), &self.link);
+            sent += room;
+            self.data(chunk, whole && sent == length)?;
+        }
+        if length == 0 && whole && !self.ended {
             self.data(Chunk::empty(), true)?;
         }
         if part.last && !part.trailers.is_empty() {
@@ -234,7 +271,7 @@ impl Sink for Outgoing {
             append(&mut map, |write| {
                 trailers::fields(part.trailers).for_each(|(name, value)| write(name, value));
             });
-            let sent = self.sender.stream(|stream| stream.send_trailers(map));
+            let sent = self.sender.with(|stream| stream.send_trailers(map));
             self.ended = true;
             if let Some(Err(error)) = sent {
                 return Err(self.fault(&error));

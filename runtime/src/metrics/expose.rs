@@ -48,7 +48,7 @@ const COUNTERS: [(Counter, &str, &str); Counter::COUNT - HTTP2_CLOSED.len()] = [
 ];
 
 /// Why HTTP/2 connections were closed: the label.
-const HTTP2_CLOSED: [(Counter, &str); 10] = [
+const HTTP2_CLOSED: [(Counter, &str); 11] = [
     (Counter::ProtocolErrors, "protocol error"),
     (Counter::FloodHeaders, "headers flood"),
     (Counter::FloodData, "data flood"),
@@ -58,6 +58,7 @@ const HTTP2_CLOSED: [(Counter, &str); 10] = [
     (Counter::FloodPing, "ping flood"),
     (Counter::FloodWindowUpdate, "window update flood"),
     (Counter::FloodOther, "other flood"),
+    (Counter::FloodStall, "window stall"),
     (Counter::FloodStreamErrors, "stream errors flood"),
 ];
 

@@ -37,6 +37,7 @@ fn scene() -> Registry {
     });
     let mut outcome = Outcome {
         status: Some(200),
+        grpc: None,
         classification: Classification::Success,
         error: None,
         latency: Some(Duration::from_micros(1_999)),

@@ -51,6 +51,8 @@ pub(crate) enum Counter {
     FloodPing,
     FloodWindowUpdate,
     FloodOther,
+    // with responses that it leaves no room for,
+    FloodStall,
     // or with requests that are malformed or refused (MadeYouReset).
     FloodStreamErrors,
 }

@@ -1,5 +1,6 @@
 //! One HTTP/2 connection to the proxy, for requests that are meant well.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -13,6 +14,8 @@ pub struct Session {
     /// The connection beneath.
     pub client: Client,
     next: u32,
+    /// Bytes of DATA sent: by stream, and under 0 all of them.
+    sent: BTreeMap<u32, u64>,
 }
 
 impl Session {
@@ -38,7 +41,7 @@ impl Session {
     pub fn bare(address: SocketAddr) -> Self {
         let client = Client::connect(address);
         client.send(BEGIN);
-        Self { client, next: 1 }
+        Self { client, next: 1, sent: BTreeMap::new() }
     }
 
     /// Begins a request; the stream it goes by.
@@ -58,18 +61,37 @@ impl Session {
     }
 
     /// Sends a piece of a body.
-    pub fn data(&self, stream: u32, bytes: &[u8], end: bool) -> bool {
+    ///
+    /// # Panics
+    /// When the proxy leaves no room for it.
+    pub fn data(&mut self, stream: u32, bytes: &[u8], end: bool) -> bool {
         let mut pieces = bytes.chunks(16 << 10).peekable();
         if pieces.peek().is_none() {
             return self.client.send(frame(kind::DATA, u8::from(end), stream, b""));
         }
         while let Some(piece) = pieces.next() {
+            self.await_room(stream, piece.len() as u64);
             let flags = u8::from(end && pieces.peek().is_none());
             if !self.client.send(frame(kind::DATA, flags, stream, piece)) {
                 return false;
             }
         }
         true
+    }
+
+    /// Waits until the windows have room for so many bytes, or the stream has ended.
+    fn await_room(&mut self, stream: u32, bytes: u64) {
+        let of_stream = self.sent.get(&stream).copied().unwrap_or(0) + bytes;
+        let of_all = self.sent.get(&0).copied().unwrap_or(0) + bytes;
+        wait::until(PATIENCE, "room in the windows", || {
+            let said = self.said();
+            let first = u64::from(said.window.unwrap_or(65_535));
+            let given = |id| said.windows.get(&id).copied().unwrap_or(0);
+            let room = first + given(stream) >= of_stream && 65_535 + given(0) >= of_all;
+            room || said.stream(stream).is_over()
+        });
+        self.sent.insert(stream, of_stream);
+        self.sent.insert(0, of_all);
     }
 
     /// Ends a request with trailers.

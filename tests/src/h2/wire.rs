@@ -145,6 +145,10 @@ pub struct Said {
     pub goaways: Vec<(u32, u32)>,
     /// Payloads of PINGs that ask for an answer.
     pub pings: Vec<Vec<u8>>,
+    /// Bytes of the windows: by stream, and under 0 the connection's.
+    pub windows: BTreeMap<u32, u64>,
+    /// SETTINGS_INITIAL_WINDOW_SIZE, if it was stated.
+    pub window: Option<u32>,
     /// How many frames of each type there were.
     pub counts: BTreeMap<u8, usize>,
     /// Why the rest could not be read.
@@ -162,7 +166,8 @@ impl Said {
             *said.counts.entry(frame.kind).or_default() += 1;
             match frame.kind {
                 kind::HEADERS | kind::CONTINUATION => {
-                    let (first, mut all) = block.take().unwrap_or((frame.clone(), Vec::new()));
+                    let (first, mut all) =
+                        block.take().unwrap_or_else(|| (frame.clone(), Vec::new()));
                     all.extend(unpadded(&frame));
                     if frame.flags & END_HEADERS == 0 {
                         block = Some((first, all));
@@ -181,6 +186,16 @@ impl Said {
                 }
                 kind::PING if frame.flags & 1 == 0 => said.pings.push(frame.payload),
                 kind::DATA | kind::RST_STREAM => said.body(&frame),
+                kind::WINDOW_UPDATE => {
+                    let window = said.windows.entry(frame.stream).or_default();
+                    *window += u64::from(number(&frame.payload));
+                }
+                kind::SETTINGS => {
+                    let mut all = frame.payload.chunks_exact(6);
+                    if let Some(stated) = all.find(|s| s[..2] == [0, 4]) {
+                        said.window = Some(number(&stated[2..]));
+                    }
+                }
                 _ => {}
             }
         }

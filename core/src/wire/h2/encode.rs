@@ -1,11 +1,52 @@
 //! Writes heads as header lists: each field is handed to the caller in order, its name as it came
 //! (the field section's own type puts it into lower case).
 
-use crate::message::{Field, Framing, ResponseHead, Tag, Version};
-use crate::policy::forward::ResponseEdits;
+use super::trailers;
+use crate::message::{Field, Framing, RequestHead, ResponseHead, Tag, Version};
+use crate::policy::forward::{RequestEdits, ResponseEdits};
+use crate::policy::route::rewrite;
 use crate::wire::h1::answer::Local;
-use crate::wire::h1::encode::{decimal, may_modify};
+use crate::wire::h1::encode::{decimal, may_modify, request_added, request_passes};
 use crate::wire::h1::names::tag;
+
+/// Hands over the fields of a request as it goes upstream.
+pub fn request(
+    head: &RequestHead<'_>,
+    edits: &RequestEdits<'_>,
+    mut write: impl FnMut(&[u8], &[u8]),
+) {
+    for field in head.fields {
+        let modified = may_modify(field.tag) && edits.headers.drops(field.name);
+        if !modified && request_passes(field.tag, edits) {
+            write(field.name, field.value);
+        }
+    }
+    if let Framing::Length(n) = edits.framing {
+        let mut digits = Vec::with_capacity(20);
+        decimal(n, &mut digits);
+        write(b"content-length", &digits);
+    }
+    if edits.te_trailers {
+        write(b"te", b"trailers");
+    }
+    let mut added = Vec::new();
+    request_added(head, edits, &mut added);
+    trailers::fields(&added).for_each(|(name, value)| write(name, value));
+}
+
+/// Appends the `:path` of a request as it goes upstream.
+pub fn path(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    match edits.path {
+        Some((path, matched)) => {
+            rewrite(path, head.path(), matched, out);
+            if let Some(query) = head.query() {
+                out.push(b'?');
+                out.extend_from_slice(query);
+            }
+        }
+        None => out.extend_from_slice(head.target),
+    }
+}
 
 /// Hands over the fields of a response as it goes to the client.
 pub fn response(
@@ -81,11 +122,29 @@ pub fn answer(local: &Local<'_>, mut write: impl FnMut(&[u8], &[u8])) {
     }
 }
 
+/// The same for a client of gRPC, which is answered with 200, a status of its own in the head, and
+/// nothing after that.
+pub fn grpc_answer(local: &Local<'_>, code: u8, mut write: impl FnMut(&[u8], &[u8])) {
+    if let Some(date) = local.date {
+        write(b"date", date.as_bytes());
+    }
+    write(b"content-type", b"application/grpc");
+    let mut digits = Vec::with_capacity(3);
+    decimal(code.into(), &mut digits);
+    write(b"grpc-status", &digits);
+    if let Some(cause) = local.cause {
+        write(b"grpc-message", cause.as_bytes());
+        write(b"l5d-proxy-error", cause.as_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::message::Method;
-    use crate::policy::forward::{Applied, Client, response_edits};
+    use crate::policy::forward::{
+        Applied, Client, ForwardedMode, Hop, request_edits, response_edits,
+    };
     use crate::wire::h1::head::{self, FieldTable, Limits, Parsed};
 
     fn written(came: &str, method: Method) -> Vec<(String, String)> {
@@ -110,6 +169,38 @@ mod tests {
                     transfer-encoding: chunked\r\ntrailer: t\r\nupgrade: x\r\n\r\n";
         let left = [("a", "1"), ("trailer", "t"), ("via", "1.1 ringway")];
         assert_eq!(written(came, Method::Get), pairs(&left));
+    }
+
+    #[test]
+    fn a_request_of_http_1_1_becomes_a_header_list() {
+        let came = "POST /a?b HTTP/1.1\r\nHost: a.test\r\nX: 1\r\nConnection: te, y\r\nY: 2\r\n\
+                    TE: trailers\r\nTransfer-Encoding: chunked\r\nKeep-Alive: 5\r\n\r\n";
+        let mut table = FieldTable::new();
+        let parsed = head::request(came.as_bytes(), &mut table, &Limits::default());
+        let head = parsed.ok().and_then(|parsed| match parsed {
+            Parsed::Complete((head, _)) => Some(head),
+            Parsed::Partial => None,
+        });
+        let head = head.expect("a whole head");
+        let client = Some([192, 0, 2, 1].into());
+        let forwarded = ForwardedMode::XForwarded;
+        let hop = Hop { via: Some("ringway"), forwarded, client, scheme: "http" };
+        let edits = request_edits(&head, &hop, Applied::default(), b"").expect("no loop");
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let mut out = Vec::new();
+        request(&head, &edits, |name, value| out.push((text(name), text(value))));
+        let expected = [
+            ("X", "1"),
+            ("te", "trailers"),
+            ("x-forwarded-for", "192.0.2.1"),
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-host", "a.test"),
+            ("via", "1.1 ringway"),
+        ];
+        assert_eq!(out, pairs(&expected));
+        let mut target = Vec::new();
+        path(&head, &edits, &mut target);
+        assert_eq!(target, b"/a?b");
     }
 
     #[test]

@@ -31,13 +31,11 @@ impl Default for Allowances {
     }
 }
 
-/// The kind of frame that came too often.
+/// What came too often.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Flood {
     /// PRIORITY
     Priority,
-    /// RST_STREAM
-    Reset,
     /// SETTINGS
     Settings,
     /// PING
@@ -46,10 +44,17 @@ pub enum Flood {
     WindowUpdate,
     /// GOAWAY or a frame of an unknown type.
     Other,
+    /// RST_STREAM
+    Reset,
+    /// No frames: responses that the peer asked for and left no room for, until they were given up
+    /// (CVE-2019-9511, 9517). Allowed are a quarter as many as resets.
+    Stall,
 }
 
 impl Flood {
-    const COUNT: usize = Self::Other as usize + 1;
+    const COUNT: usize = Self::Stall as usize + 1;
+    /// Those before it are control frames.
+    const CONTROL: usize = Self::Reset as usize;
 
     const fn of(kind: u8) -> Option<Self> {
         match kind {
@@ -92,6 +97,7 @@ impl Frames {
     pub const fn of_endpoint(allowances: Allowances, now: Instant) -> Self {
         let mut left = [allowances.control; Flood::COUNT];
         left[Flood::Reset as usize] = allowances.resets;
+        left[Flood::Stall as usize] = allowances.resets / 4;
         Self {
             allowances,
             left,
@@ -138,7 +144,8 @@ impl Frames {
             bytes = &bytes[length..];
             if self.come == FRAME_HEADER {
                 self.come = 0;
-                result = result.and(self.frame());
+                let allowed = self.frame();
+                result = result.and(allowed);
                 self.pass_block();
             }
         }
@@ -148,6 +155,16 @@ impl Frames {
     /// The peer was sent a head, or DATA of `bytes`, and may answer that with control frames.
     pub fn sent(&mut self, bytes: usize) {
         self.earn(4 + (bytes >> 12) as u32);
+    }
+
+    /// A response was given up because the peer left no room for it.
+    ///
+    /// # Errors
+    /// When that was one too many.
+    pub fn starved(&mut self) -> Result<(), Flood> {
+        let left = &mut self.left[Flood::Stall as usize];
+        *left = left.checked_sub(1).ok_or(Flood::Stall)?;
+        Ok(())
     }
 
     /// A stream has ended in good order.
@@ -183,10 +200,8 @@ impl Frames {
     }
 
     fn earn(&mut self, some: u32) {
-        for (kind, left) in self.left.iter_mut().enumerate() {
-            if kind != Flood::Reset as usize {
-                *left = left.saturating_add(some).min(self.allowances.control);
-            }
+        for left in &mut self.left[..Flood::CONTROL] {
+            *left = left.saturating_add(some).min(self.allowances.control);
         }
     }
 
@@ -198,10 +213,10 @@ impl Frames {
         self.refilled = now;
         let tenths = u32::try_from(tenths).unwrap_or(u32::MAX);
         for (kind, left) in self.left.iter_mut().enumerate() {
-            let all = if kind == Flood::Reset as usize {
-                self.allowances.resets
-            } else {
-                self.allowances.control
+            let all = match kind {
+                _ if kind < Flood::CONTROL => self.allowances.control,
+                _ if kind == Flood::Reset as usize => self.allowances.resets,
+                _ => self.allowances.resets / 4,
             };
             let some = (u64::from(all) * u64::from(tenths)).div_ceil(100);
             *left = left.saturating_add(u32::try_from(some).unwrap_or(u32::MAX)).min(all);
@@ -265,6 +280,7 @@ mod tests {
         assert_eq!(passes(&mut frames, &ping, later).0, 8, "and not for pings that were refused");
         let reset = frame(3, 0, b"1234");
         passes(&mut frames, &reset, later);
+        assert_eq!((0..5).filter(|_| frames.starved().is_ok()).count(), 2, "a quarter of ten");
         frames.sent(1 << 20);
         assert_eq!(passes(&mut frames, &reset, later).0, 0);
         frames.completed();

@@ -13,6 +13,7 @@ use ringway_core::wire::h2::request::{self, Pseudo, join_cookies};
 
 use crate::accept::Entrance;
 use crate::exchange::Exchange;
+use crate::grpc;
 use crate::h2::{Incoming, Sender, fault, fields};
 use crate::pace::{Limit, Pace};
 use crate::serve::ask::log_facts;
@@ -41,6 +42,11 @@ impl Ask {
         }
         let incoming = Incoming::new(body, Blame::Client);
         Self { parts, ended: incoming.is_done(), incoming, sender }
+    }
+
+    /// Whether it is a request of gRPC.
+    pub(super) fn is_grpc(&self) -> bool {
+        self.head(grpc::asks).unwrap_or(false)
     }
 
     pub(super) fn under(&mut self, pace: &Rc<Pace>, idle: Duration) {
@@ -73,7 +79,7 @@ impl Ask {
         let uri = &self.parts.uri;
         let connect = self.parts.method == http::Method::CONNECT;
         // The crate insists on a scheme, but keeps it only beside an authority.
-        let scheme = uri.scheme_str().or((!connect).then_some("http"));
+        let scheme = uri.scheme_str().or_else(|| (!connect).then_some("http"));
         let pseudo = Pseudo {
             method: self.parts.method.as_str().as_bytes(),
             scheme: scheme.map(str::as_bytes),

@@ -104,6 +104,7 @@ pub(super) const fn counter(flood: Flood) -> Counter {
         Flood::Ping => Counter::FloodPing,
         Flood::WindowUpdate => Counter::FloodWindowUpdate,
         Flood::Other => Counter::FloodOther,
+        Flood::Stall => Counter::FloodStall,
     }
 }
 

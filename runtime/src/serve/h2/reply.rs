@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use h2::Reason;
 use ringway_core::message::{Fault, Framing, ResponseHead, Version};
-use ringway_core::policy::answer::Answer;
+use ringway_core::policy::answer::{Answer, grpc_status};
 use ringway_core::policy::forward::{self, Applied, ResponseEdits};
 use ringway_core::wire::h2::encode;
 
@@ -60,6 +60,12 @@ impl Reply {
     /// Queues an answer of the proxy's own.
     pub(super) fn queue_answer(&mut self, answer: Answer, exchange: Option<&Exchange>, ask: &Ask) {
         local(answer, exchange, ask, false, |local| {
+            if let (Some(_), Some(exchange)) = (answer.fault, exchange.filter(|_| ask.is_grpc())) {
+                let code = grpc_status(local.status);
+                exchange.grpc.set(Some(code));
+                let head = response_of(200, |write| encode::grpc_answer(local, code, write));
+                return self.outgoing.queue_head(head, true);
+            }
             let response = response_of(local.status, |write| encode::answer(local, write));
             let bare = local.head_only || local.content.is_empty();
             self.content = if bare { Bytes::new() } else { Bytes::copy_from_slice(local.content) };
