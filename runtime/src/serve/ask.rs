@@ -42,9 +42,9 @@ impl Ask {
         self.incoming.unread()
     }
 
-    /// Receives more of it; 0 is the end.
-    pub(super) async fn receive(&mut self) -> Result<usize, Fault> {
-        self.incoming.receive().await
+    /// Receives what is there now of it: `None` for nothing, 0 for the end.
+    pub(super) fn receive_now(&mut self) -> Result<Option<usize>, Fault> {
+        self.incoming.receive_now()
     }
 
     /// Whether nothing of a next request is here.
