@@ -9,6 +9,7 @@ mod dial;
 mod exchange;
 mod http2;
 mod mirror;
+mod opaque;
 mod pool;
 mod record;
 mod relay;

@@ -179,17 +179,15 @@ impl Incoming {
         (self.start, self.end) = (0, self.end - self.start);
     }
 
-    /// Takes everything that is left, for a tunnel.
-    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
-        let unread = self.unread().to_vec();
-        self.discard();
-        unread
-    }
-
     /// Forgets everything that is left.
     pub(crate) fn discard(&mut self) {
         self.start = self.end;
         self.release();
+    }
+
+    /// Whether the last read took everything there was.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.reader.is_drained()
     }
 
     /// Waits until something has arrived, or the end has.

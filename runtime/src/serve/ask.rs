@@ -170,6 +170,12 @@ fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> access_log::Fact
     }
 }
 
+impl From<Ask> for Incoming {
+    fn from(ask: Ask) -> Self {
+        ask.incoming
+    }
+}
+
 impl Source for Ask {
     fn take(&mut self) -> Result<Option<Part<'_>>, Fault> {
         self.incoming.take()

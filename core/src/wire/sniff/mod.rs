@@ -80,6 +80,12 @@ impl Sniffer {
         Self { expect, at: 0, state: State::Start }
     }
 
+    /// What the connection may turn out to be.
+    #[must_use]
+    pub const fn expected(&self) -> Expect {
+        self.expect
+    }
+
     /// Looks at all bytes received so far: those of the last look and what has come since. Once
     /// decided, it stays so.
     pub fn look(&mut self, bytes: &[u8]) -> Sniffed {
