@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use ringway_core::snapshot::{Balancer, Protocol};
+use ringway_core::snapshot::{Balancer, HttpProtocol};
 use ringway_core::time::Duration;
 use serde::{Serialize, Serializer};
 
@@ -29,7 +29,7 @@ pub struct StaticService {
     pub balancer: Balancer,
     /// What the endpoints speak. Default `http1`.
     #[serde(serialize_with = "serialize_protocol")]
-    pub protocol: Protocol,
+    pub protocol: HttpProtocol,
     /// Time for a TCP connect. Default: `timeouts.connect`.
     #[serde(serialize_with = "duration::serialize")]
     pub connect_timeout: Duration,
@@ -44,7 +44,7 @@ impl StaticService {
             port: HTTP,
             endpoints,
             balancer: Balancer::default(),
-            protocol: Protocol::default(),
+            protocol: HttpProtocol::default(),
             connect_timeout: timeouts.connect,
         }
     }
@@ -215,14 +215,17 @@ fn serialize_balancer<S: Serializer>(value: &Balancer, serializer: S) -> Result<
 pub(crate) const PROTOCOLS: [&str; 2] = ["http1", "h2c"];
 
 /// The protocol of that name.
-pub(crate) fn protocol(name: &str) -> Protocol {
-    if name == PROTOCOLS[1] { Protocol::Http2 } else { Protocol::Http1 }
+pub(crate) fn protocol(name: &str) -> HttpProtocol {
+    if name == PROTOCOLS[1] { HttpProtocol::Http2 } else { HttpProtocol::Http1 }
 }
 
-fn serialize_protocol<S: Serializer>(value: &Protocol, serializer: S) -> Result<S::Ok, S::Error> {
+fn serialize_protocol<S: Serializer>(
+    value: &HttpProtocol,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(match value {
-        Protocol::Http1 => PROTOCOLS[0],
-        Protocol::Http2 => PROTOCOLS[1],
+        HttpProtocol::Http1 => PROTOCOLS[0],
+        HttpProtocol::Http2 => PROTOCOLS[1],
     })
 }
 

@@ -18,7 +18,7 @@ use crate::message::{Blame, Fault};
 use crate::policy::balance::Picker;
 use crate::policy::load::Params;
 use crate::rng::Rng;
-use crate::snapshot::{Balancer, ClusterKey, Protocol, Snapshot};
+use crate::snapshot::{Balancer, ClusterKey, HttpProtocol, Snapshot};
 use crate::time::{Duration, Instant};
 
 /// A snapshot as one worker adopted it. Exchanges hold it by a worker-local count, so that a
@@ -70,7 +70,7 @@ pub struct ClusterState {
     balancer: Balancer,
     params: Params,
     connect_timeout: Duration,
-    protocol: Protocol,
+    protocol: HttpProtocol,
     /// Sorted by address.
     members: Vec<Member>,
     picker: Picker,
@@ -89,7 +89,7 @@ pub(crate) struct Picked {
     pub(crate) endpoint: EndpointId,
     pub(crate) address: SocketAddr,
     pub(crate) connect_timeout: Duration,
-    pub(crate) protocol: Protocol,
+    pub(crate) protocol: HttpProtocol,
 }
 
 /// How a ticket ended.

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ringway_core::exchange::{Attempt, Sent, Verdict, Written};
 use ringway_core::message::{Blame, Cause, Fault, Method, Stage};
-use ringway_core::snapshot::Protocol;
+use ringway_core::snapshot::HttpProtocol;
 
 use crate::clock;
 use crate::dial;
@@ -108,7 +108,7 @@ async fn run<C: Client>(
     client: &mut C,
     way: &Way<'_>,
 ) -> Result<(), Fault> {
-    if attempt.protocol == Protocol::Http2 && !exchange.is_connect() {
+    if attempt.protocol == HttpProtocol::Http2 && !exchange.is_connect() {
         // Apart, so that the state of this is no part of every exchange in HTTP/1.1.
         return Box::pin(shared(exchange, attempt, client, way)).await;
     }
@@ -209,7 +209,7 @@ async fn prepare(
 
 /// An idle connection to the attempt's endpoint, unless it has to be a fresh one.
 pub(crate) fn lease(worker: &Worker, attempt: &Attempt) -> Option<Box<Upstream>> {
-    if attempt.fresh || attempt.protocol != Protocol::Http1 {
+    if attempt.fresh || attempt.protocol != HttpProtocol::Http1 {
         return None;
     }
     let lease = worker.pool.lease(attempt.endpoint);

@@ -8,6 +8,7 @@ mod connection;
 mod dial;
 mod exchange;
 mod mirror;
+mod opaque;
 mod pool;
 mod record;
 mod relay;

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use ringway_core::exchange::Attempt;
 use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, Stage};
-use ringway_core::snapshot::Protocol;
+use ringway_core::snapshot::HttpProtocol;
 
 use crate::call;
 use crate::clock;
@@ -45,7 +45,7 @@ pub(crate) fn send<C: Client>(exchange: &Exchange, client: &mut C) {
             .and_then(|flow| flow.mirror(at, &mut exchange.worker.world.borrow_mut(), now));
         if let Some(attempt) = mirror
             // A copy has a connection of its own, which HTTP/2 is not made for.
-            && attempt.protocol == Protocol::Http1
+            && attempt.protocol == HttpProtocol::Http1
             && UNDER_WAY.get() < MAX_UNDER_WAY
             && let Some(copy) = request.head(|head| Copy::of(head, &body, attempt, exchange))
         {

@@ -50,11 +50,11 @@ pub(crate) async fn both<T>(
 }
 
 /// Carries bytes both ways until both have ended; an end on one side is passed on to the other.
-pub(crate) async fn tunnel(
+pub(crate) async fn tunnel<T: Tally>(
     (client_in, client_out): (&mut impl Source, &mut impl Sink),
     (server_in, server_out): (&mut impl Source, &mut impl Sink),
     idle: Idle,
-    (received, sent): (&Cell<u64>, &Cell<u64>),
+    (received, sent): (&T, &T),
 ) -> Result<(), Fault> {
     client_in.open_tunnel();
     client_out.open_tunnel();
@@ -94,18 +94,35 @@ impl Idle {
     }
 }
 
+/// Counts what one direction of a tunnel carries.
+pub(crate) trait Tally {
+    /// So many bytes were taken from one side.
+    fn taken(&self, bytes: u64);
+
+    /// So many bytes were given to the other.
+    fn given(&self, _bytes: u64) {}
+}
+
+impl Tally for Cell<u64> {
+    fn taken(&self, bytes: u64) {
+        self.set(self.get() + bytes);
+    }
+}
+
 async fn pour(
     source: &mut impl Source,
     sink: &mut impl Sink,
     idle: &Idle,
-    bytes: &Cell<u64>,
+    tally: &impl Tally,
 ) -> Result<(), Fault> {
     while !source.is_done() {
         idle.restart();
         match source.take()? {
             Some(part) => {
-                bytes.set(bytes.get() + part.len());
+                let length = part.len();
+                tally.taken(length);
                 sink.put(&part).await?;
+                tally.given(length);
             }
             None => source.more().await?,
         }

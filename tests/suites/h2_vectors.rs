@@ -5,6 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -251,10 +252,9 @@ fn attack(case: &Case, address: SocketAddr, origin: &Origin) -> Result<String, S
                 frame(kind::WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())
             });
             for bytes in flood.chain(harmless.take(if repeat.no_read { 120 } else { 0 })) {
-                let begun = Instant::now();
-                if !client.send(bytes) {
-                    // Refused at once, that is the end; after seconds it is only not taken.
-                    closed.store(begun.elapsed() < Duration::from_secs(6), Ordering::Relaxed);
+                if let Err(error) = client.try_send(bytes) {
+                    // Not taken for long is no end.
+                    closed.store(error.kind() != ErrorKind::WouldBlock, Ordering::Relaxed);
                     break;
                 }
             }
@@ -263,7 +263,7 @@ fn attack(case: &Case, address: SocketAddr, origin: &Origin) -> Result<String, S
         loop {
             let ended = closed.load(Ordering::Relaxed).then_some(End::Reset);
             let end = client.end().or(ended);
-            let over = start.elapsed() > Duration::from_secs(12);
+            let over = start.elapsed() > Duration::from_secs(20);
             let data = if repeat.no_read { Vec::new() } else { client.data() };
             let seen = Evidence {
                 case,

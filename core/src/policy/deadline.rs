@@ -1,21 +1,18 @@
-//! When a request has to be over: the route's limit, and what the client asks for.
+//! When a request has to be over because its client asks for that; the route's limit is beside it.
 
 use crate::message::{RequestHead, Version};
 use crate::time::{Duration, Instant};
 
-/// The end of a request that began at `start`, by the route's `limit` and by the client's
-/// `grpc-timeout`, whichever is sooner; `NEVER` without either. Only HTTP/2 carries gRPC, so
-/// other requests are not searched for it.
+/// The end of a request that began at `start`, by the client's `grpc-timeout`; `NEVER` without one.
+/// Only HTTP/2 carries gRPC, so other requests are not searched for it.
 #[must_use]
-pub fn of(head: &RequestHead<'_>, limit: Option<Duration>, start: Instant) -> Instant {
-    let named = |name: &[u8]| name == b"grpc-timeout";
+pub fn asked(head: &RequestHead<'_>, start: Instant) -> Instant {
     let asked = match head.version {
-        Version::Http2 => head.fields.iter().find(|field| named(field.name)),
+        Version::Http2 => head.fields.iter().find(|field| field.name == b"grpc-timeout"),
         Version::Http10 | Version::Http11 => None,
     };
-    let asked = asked.and_then(|field| grpc_timeout(field.value));
-    let end = |span: Option<Duration>| span.map_or(Instant::NEVER, |span| start + span);
-    end(limit).min(end(asked))
+    let span = asked.and_then(|field| grpc_timeout(field.value));
+    span.map_or(Instant::NEVER, |span| start + span)
 }
 
 /// The value of a `grpc-timeout`: one to eight digits and a unit (gRPC over HTTP/2). `None` for

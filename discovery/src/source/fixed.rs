@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ringway_config::{Host, StaticEndpoint, StaticService};
-use ringway_core::snapshot::Protocol;
+use ringway_core::snapshot::HttpProtocol;
 
 use crate::object::{
     Endpoint, EndpointSlice, External, NamespacedName, Object, Service, ServicePort, SlicePort,
@@ -38,8 +38,8 @@ fn one(fixed: &StaticService, namespace: &Arc<str>) -> Vec<Object> {
         }
     }
     let protocol = match fixed.protocol {
-        Protocol::Http1 => None,
-        Protocol::Http2 => Some("kubernetes.io/h2c".into()),
+        HttpProtocol::Http1 => None,
+        HttpProtocol::Http2 => Some("kubernetes.io/h2c".into()),
     };
     let port = ServicePort { name: "".into(), port: fixed.port, target: None, protocol };
     let service = Object::Service(Service {
@@ -49,6 +49,7 @@ fn one(fixed: &StaticService, namespace: &Arc<str>) -> Vec<Object> {
         externals,
         balancer: fixed.balancer,
         connect_timeout: Some(fixed.connect_timeout),
+        opaque_ports: None,
     });
     std::iter::once(service).chain(slices.into_iter().map(Object::Slice)).collect()
 }

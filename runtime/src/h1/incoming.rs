@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringway_core::message::{Blame, Cause, Fault, Framing, Stage};
 use ringway_core::wire::h1::chunked::{Decoder, Event};
 
-use crate::buffer::{Buffer, Buffers, LARGE, SMALL};
+use crate::buffer::{Buffer, Buffers, LARGE, MEDIUM, SMALL};
 use crate::pace::{Limit, Pace};
 use crate::socket::Reader;
 use crate::stream::{Part, Pieces, Source};
@@ -146,6 +146,18 @@ impl Incoming {
         self.read_on().await
     }
 
+    /// Receives what is there now of a head: `None` for nothing, 0 for the end.
+    pub(crate) fn receive_now(&mut self) -> Result<Option<usize>, Fault> {
+        self.make_room();
+        let mut buffer = self.buffer.take().unwrap_or_else(|| self.page());
+        let read = self.read_raw(&mut buffer[self.end..]);
+        self.buffer = Some(buffer);
+        if let Ok(Some(n)) = read {
+            self.end += n;
+        }
+        read
+    }
+
     /// Receives into the room behind what is unread.
     async fn read_on(&mut self) -> Result<usize, Fault> {
         if self.buffer.is_none() {
@@ -181,21 +193,50 @@ impl Incoming {
         self.release();
     }
 
-    /// Reads on in a tunnel; holds no buffer while nothing comes. 0 is the end.
+    /// Reads on in a tunnel. What is read at once begins small and grows while reads fill it, so
+    /// that whoever waits for a slow peer with little in hand holds little; while nothing comes,
+    /// nothing is held. 0 is the end.
     async fn read_tunnel(&mut self) -> Result<usize, Fault> {
+        self.buffer = None;
+        (self.start, self.end) = (0, 0);
         loop {
-            self.reader.readable().await;
-            let mut buffer = self.buffers.large();
-            match self.reader.try_read(&mut buffer) {
-                Ok(n) => {
-                    self.received += n as u64;
-                    (self.start, self.end) = (0, n);
-                    self.buffer = Some(buffer);
-                    return Ok(n);
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(self.fault(&error)),
+            self.burst += 1;
+            if self.burst > BURST {
+                // One busy stream must not keep the others waiting: go round the loop once.
+                self.reader.expect_nothing();
             }
+            if self.reader.is_drained() {
+                self.burst = 0;
+                self.reader.readable().await;
+            }
+            let mut buffer = match self.full_reads {
+                0 => self.buffers.small(),
+                1 => self.buffers.medium(),
+                _ => self.buffers.large(),
+            };
+            if let Some(n) = self.read_raw(&mut buffer)? {
+                self.full_reads = match self.full_reads {
+                    size if n == buffer.len() => (size + 1).min(2),
+                    2 if n < MEDIUM => 1,
+                    1 if n < SMALL => 0,
+                    same => same,
+                };
+                self.end = n;
+                self.buffer = Some(buffer);
+                return Ok(n);
+            }
+        }
+    }
+
+    /// Reads what is there, past any buffer: `None` for nothing, 0 for the end.
+    fn read_raw(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
+        match self.reader.try_read(buffer) {
+            Ok(n) => {
+                self.received += n as u64;
+                Ok(Some(n))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
+            Err(error) => Err(self.fault(&error)),
         }
     }
 
@@ -389,7 +430,6 @@ impl Source for Incoming {
             self.reader.expect_nothing();
         }
         if matches!(self.body, Body::Tunnel) {
-            self.discard();
             if self.read_tunnel().await? == 0 {
                 self.body = Body::Ended;
             }
@@ -421,6 +461,7 @@ impl Source for Incoming {
 
     fn open_tunnel(&mut self) {
         self.head = None;
+        self.kept = None;
         self.body = Body::Tunnel;
         self.trailers.clear();
     }

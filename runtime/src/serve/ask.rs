@@ -14,7 +14,6 @@ use crate::exchange::Exchange;
 use crate::h1::Incoming;
 use crate::pace::{Limit, Pace};
 use crate::settings::Settings;
-use crate::socket::Reader;
 use crate::stream::{Part, Request, Source};
 use crate::worker::Worker;
 
@@ -42,14 +41,9 @@ impl Ask {
         self.incoming.unread()
     }
 
-    /// Receives more of it; 0 is the end.
-    pub(super) async fn receive(&mut self) -> Result<usize, Fault> {
-        self.incoming.receive().await
-    }
-
-    /// The reader, with what it has read and nobody has taken.
-    pub(super) fn into_reader(self) -> (Reader, Vec<u8>) {
-        self.incoming.into_reader()
+    /// Receives what is there now of it: `None` for nothing, 0 for the end.
+    pub(super) fn receive_now(&mut self) -> Result<Option<usize>, Fault> {
+        self.incoming.receive_now()
     }
 
     /// Whether nothing of a next request is here.
@@ -171,6 +165,12 @@ pub(super) fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> acces
         host: head.authority,
         user_agent: field(&[b"user-agent"]),
         trace_id: field(&[b"x-b3-traceid", b"x-request-id", b"x-amzn-trace-id"]),
+    }
+}
+
+impl From<Ask> for Incoming {
+    fn from(ask: Ask) -> Self {
+        ask.incoming
     }
 }
 

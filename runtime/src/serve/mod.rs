@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use ringway_core::message::{Blame, Cause, Fault, Stage};
 use ringway_core::policy::answer::Answer;
+use ringway_core::time::Instant;
 
 use crate::accept::Entrance;
 use crate::clock;
@@ -26,7 +27,7 @@ use crate::socket::{Reader, Writer};
 use crate::stream::{Client, Sink, Source};
 use crate::worker::{DRAIN_IDLE, Worker};
 use ask::Ask;
-pub(crate) use detect::Detected;
+pub(crate) use detect::spoken;
 use reply::Reply;
 pub(crate) use reply::{PSEUDONYM, applied};
 
@@ -35,6 +36,13 @@ pub(crate) use reply::{PSEUDONYM, applied};
 const LINGER: Duration = Duration::from_secs(1);
 /// And not more reads than this.
 const LINGER_READS: usize = 64;
+
+/// A client connection that another protocol than HTTP/1 goes on with, and what was received of it.
+pub(crate) struct Parts {
+    pub(crate) incoming: Incoming,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) pace: Rc<Pace>,
+}
 
 /// A client connection in HTTP/1.1.
 pub(crate) struct Connection {
@@ -64,13 +72,18 @@ impl Connection {
         }
     }
 
+    /// Hands the connection over as it is.
+    pub(crate) fn into_parts(self) -> Parts {
+        Parts { incoming: self.ask.into(), outgoing: self.reply.into(), pace: self.pace }
+    }
+
     /// Serves the client until either side ends the connection.
     pub(crate) async fn serve(&mut self, worker: &Rc<Worker>, entrance: &Rc<Entrance>) {
         let mut patience = worker.settings().timeouts.head;
         loop {
             if self.ask.is_empty() {
                 self.release();
-                if !self.idle(worker, patience).await {
+                if !self.idle(worker, clock::recent() + patience).await {
                     break;
                 }
             }
@@ -94,11 +107,11 @@ impl Connection {
     }
 
     /// Waits for the next request; false when the connection is to end without one.
-    async fn idle(&mut self, worker: &Worker, patience: Duration) -> bool {
+    async fn idle(&mut self, worker: &Worker, until: Instant) -> bool {
         let late = Fault::client(Stage::Head, Cause::IdleTimeout);
         let mut leaving = worker.draining_since().is_some();
-        let patience = if leaving { patience.min(DRAIN_IDLE) } else { patience };
-        self.pace.set(Limit::Request, clock::recent() + patience, late);
+        let soon = if leaving { clock::recent() + DRAIN_IDLE } else { until };
+        self.pace.set(Limit::Request, until.min(soon), late);
         let ready = poll_fn(|cx| {
             if self.ask.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
@@ -169,12 +182,6 @@ impl Connection {
             self.reply.give_up();
         }
         sent
-    }
-
-    /// Gives the socket up to another protocol, with what was read of it.
-    pub(crate) fn into_halves(self) -> ((Reader, Writer), Vec<u8>) {
-        let (reader, early) = self.ask.into_reader();
-        ((reader, self.reply.into_writer()), early)
     }
 
     /// Tells the metrics what has passed since the last time.

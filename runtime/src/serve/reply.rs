@@ -14,7 +14,6 @@ use super::local::local;
 use crate::exchange::Exchange;
 use crate::h1::Outgoing;
 use crate::pace::{Limit, Pace};
-use crate::socket::Writer;
 use crate::stream::{Part, Response, Sink};
 
 /// Our name in `Via`.
@@ -81,10 +80,6 @@ impl Reply {
         }
     }
 
-    pub(super) fn into_writer(self) -> Writer {
-        self.outgoing.into_writer()
-    }
-
     pub(super) fn shutdown(&mut self) {
         self.outgoing.writer().shutdown();
     }
@@ -116,6 +111,12 @@ pub(crate) fn applied(exchange: &Exchange) -> Applied<'_> {
         let (rule, backend) = flow.filters();
         Applied { rule: Some(rule), backend, matched_prefix: flow.matched_prefix() }
     })
+}
+
+impl From<Reply> for Outgoing {
+    fn from(reply: Reply) -> Self {
+        reply.outgoing
+    }
 }
 
 impl Sink for Reply {

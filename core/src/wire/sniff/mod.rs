@@ -18,7 +18,7 @@ pub use hello::{MAX_HELLO, ServerName, server_name};
 pub const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// A longer token is no method; the longest registered one has 17 bytes.
-const MAX_METHOD: usize = 64;
+const MAX_METHOD: u8 = 64;
 /// A line that has looked like a request for so long is one: HTTP/1 has a limit for it, and an
 /// answer. Bytes.
 const MAX_LINE: usize = 16 * 1024;
@@ -51,7 +51,8 @@ pub enum Expect {
 #[derive(Clone, Copy, Debug)]
 pub struct Sniffer {
     expect: Expect,
-    at: usize,
+    /// Bytes that were looked at.
+    at: u32,
     state: State,
 }
 
@@ -64,9 +65,9 @@ enum State {
     /// After it.
     AfterEmptyLine,
     /// In the method, so many bytes of it seen.
-    Method(usize),
+    Method(u8),
     /// In a later word: so many bytes of it are `HTTP/`'s; `None` when it is another.
-    Word(Option<usize>),
+    Word(Option<u8>),
     /// In the head of a TLS record.
     Record,
     Decided(Sniffed),
@@ -77,6 +78,12 @@ impl Sniffer {
     #[must_use]
     pub const fn new(expect: Expect) -> Self {
         Self { expect, at: 0, state: State::Start }
+    }
+
+    /// What the connection may turn out to be.
+    #[must_use]
+    pub const fn expected(&self) -> Expect {
+        self.expect
     }
 
     /// Looks at all bytes received so far: those of the last look and what has come since. Once
@@ -102,8 +109,8 @@ impl Sniffer {
     }
 
     fn read_on(&mut self, bytes: &[u8]) -> Sniffed {
-        while let Some(&byte) = bytes.get(self.at) {
-            self.state = self.state.next(bytes, byte, self.at);
+        while let Some(&byte) = bytes.get(self.at as usize) {
+            self.state = self.state.next(bytes, byte, self.at as usize);
             if let State::Decided(sniffed) = self.state {
                 return sniffed;
             }
@@ -142,11 +149,11 @@ impl State {
     }
 
     /// In a word that is none of the method. In lower case it is as much a version, and as wrong.
-    fn word(seen: Option<usize>, byte: u8) -> Self {
+    fn word(seen: Option<u8>, byte: u8) -> Self {
         const VERSION: &[u8] = b"HTTP/";
         match seen {
-            Some(seen) if VERSION.get(seen) == Some(&byte.to_ascii_uppercase()) => {
-                if seen + 1 == VERSION.len() {
+            Some(seen) if VERSION.get(usize::from(seen)) == Some(&byte.to_ascii_uppercase()) => {
+                if usize::from(seen) + 1 == VERSION.len() {
                     Self::Decided(Sniffed::Http1)
                 } else {
                     Self::Word(Some(seen + 1))

@@ -26,8 +26,8 @@ use crate::connection::survives;
 use crate::h2::{Chunk, Link, Wire};
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
+use crate::serve::Parts;
 use crate::settings::Settings;
-use crate::socket::{Reader, Writer};
 use crate::worker::Worker;
 use limits::Limits;
 use stream::Stream;
@@ -41,15 +41,15 @@ const LINGER_READS: usize = 64;
 type Connection = ::h2::server::Connection<Wire, Chunk>;
 type Request = (http::Request<::h2::RecvStream>, ::h2::server::SendResponse<Chunk>);
 
-/// Serves a client that speaks HTTP/2, until either side ends the connection; `early` is what was
-/// read of it already.
+/// Serves a client that speaks HTTP/2, until either side ends the connection.
 pub(crate) async fn serve(
     worker: &Rc<Worker>,
     entrance: &Rc<Entrance>,
-    halves: (Reader, Writer),
-    early: Vec<u8>,
+    parts: Parts,
     peer: SocketAddr,
 ) {
+    let (reader, early) = parts.incoming.into_reader();
+    let halves = (reader, parts.outgoing.into_writer());
     let settings = worker.settings();
     let frames = Frames::of_client(allowances(&settings.http2), clock::recent());
     let link = Link::new(halves, early, frames, settings.http2.send_bytes);
