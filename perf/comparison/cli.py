@@ -10,7 +10,7 @@ from .setting import Setting, minutes
 
 QUICK = {"rounds": 2, "seconds": 1.0, "latency_rounds": 1, "latency_seconds": 1.0,
          "idle_wait": 4.0}
-FULL = {"rounds": 5, "seconds": 2.0, "latency_rounds": 3, "latency_seconds": 2.0,
+FULL = {"rounds": 5, "seconds": 1.0, "latency_rounds": 3, "latency_seconds": 1.0,
         "idle_wait": 10.0}
 
 

@@ -31,7 +31,7 @@ class Scenario:
     requests_per_connection: int = 0  # 0 keeps connections for ever
     contenders: tuple = tuple(Contender(name, name) for name in PROXIES)
     base: str = ""  # the contender others are held against, in scenarios of ringway alone
-    warmup: float = 0.5  # seconds before counting begins
+    warmup: float = 0.25  # seconds before counting begins
     direct: bool = True  # whether latency without any proxy is measured, too
 
     @property
