@@ -43,6 +43,7 @@ mod socket;
 mod state;
 mod stream;
 mod timers;
+mod turn;
 mod worker;
 
 pub use machine::Machine;
