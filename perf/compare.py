@@ -2,7 +2,8 @@
 """Compares ringway with HAProxy, nginx, Envoy, Pingora and a raw forwarder on this machine.
 
 Method, limits and how to read it: perf/README.md. `make compare` installs and builds what it
-needs and runs it; `perf/compare.py report` shows a result again.
+needs and runs it; `perf/compare.py report` shows a result again, and `perf/compare.py agree` says
+whether two results agree.
 """
 
 import json
@@ -17,6 +18,10 @@ def main(arguments):
     if arguments[:1] == ["report"]:
         print(cli.reporting(arguments[1:]))
         return 0
+    if arguments[:1] == ["agree"]:
+        text, agree = cli.agreeing(arguments[1:])
+        print(text)
+        return 0 if agree else 1
     setting, options = cli.measuring(arguments)
     if options.list:
         print(cli.listed(setting))

@@ -362,7 +362,7 @@ const LIMITS: &[Key] = &[
     key(
         "pool_idle_per_endpoint",
         Shape::of(number(0, MANY)),
-        Value("1024"),
+        Value("8192"),
         "The most idle connections kept to one endpoint by each worker; 0 keeps none.",
         "Above any usual concurrency, so that a burst does not open connections anew; `idle_upstream` clears what stays unused.",
     ),

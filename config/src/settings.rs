@@ -194,7 +194,7 @@ pub struct Limits {
     /// descriptors allows.
     #[serde(serialize_with = "number_or_auto")]
     pub connections: Option<usize>,
-    /// Idle connections kept for each endpoint by each worker. Default 1024.
+    /// Idle connections kept for each endpoint by each worker. Default 8192.
     pub pool_idle_per_endpoint: usize,
 }
 
@@ -205,7 +205,7 @@ impl Default for Limits {
             target_bytes: 16 << 10,
             fields: 100,
             connections: None,
-            pool_idle_per_endpoint: 1024,
+            pool_idle_per_endpoint: 8192,
         }
     }
 }

@@ -11,6 +11,11 @@ use crate::settings::Settings;
 use crate::status::Status;
 use crate::thread::{self, Command};
 
+/// How far the thread, and those it starts, stand behind the workers they may share a core with.
+/// Ten is a weight of a tenth: a worker that wakes goes first, and one that is never idle still
+/// leaves a tenth of its core, so that its picture does not go stale.
+const NICE: i32 = 10;
+
 /// The running discovery thread. Dropping it stops the thread.
 #[derive(Debug)]
 pub struct Handle {
@@ -33,9 +38,18 @@ pub fn spawn(settings: Settings, publishers: Vec<Publisher>) -> io::Result<Handl
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shared = status.clone();
     let thread = std::thread::Builder::new().name(String::from("discovery")).spawn(move || {
+        give_way();
         runtime.block_on(thread::run(settings, publishers, received, shared));
     })?;
     Ok(Handle { commands, status, thread: Some(thread) })
+}
+
+/// Lowers the calling thread's priority.
+fn give_way() {
+    let thread = Some(rustix::thread::gettid());
+    if let Err(error) = rustix::process::setpriority_process(thread, NICE) {
+        tracing::warn!(%error, "discovery cannot give way to the workers");
+    }
 }
 
 impl Handle {

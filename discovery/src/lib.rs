@@ -10,6 +10,9 @@
 
 mod check;
 mod compile;
+#[cfg(test)]
+#[path = "../tests/directory/mod.rs"]
+mod directory;
 mod event;
 mod handle;
 mod index;

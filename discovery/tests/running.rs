@@ -1,45 +1,22 @@
 //! The thread itself: directories that change under it, names that are resolved, reloads.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+mod directory;
+
 use std::fs;
 use std::io::Read as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
+use std::path::Path;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
+use directory::Directory;
 use ringway_config::{Config, Host, HostPort, Kind, Listener, StaticEndpoint, StaticService};
 use ringway_core::snapshot::{Balancer, Snapshot};
 use ringway_discovery::mailbox::{self, Mailbox};
 use ringway_discovery::{Handle, Settings, check, spawn};
-
-/// A fresh directory that is removed in the end.
-struct Directory(PathBuf);
-
-impl Directory {
-    fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("ringway-{}-{number}", std::process::id()));
-        fs::create_dir(&path).unwrap();
-        Self(path)
-    }
-
-    /// Writes beside and renames, as careful programs do.
-    fn put(&self, name: &str, text: &str) {
-        let beside = self.0.join(format!(".{name}.new"));
-        fs::write(&beside, text).unwrap();
-        fs::rename(&beside, self.0.join(name)).unwrap();
-    }
-}
-
-impl Drop for Directory {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
 
 fn manifest(address: &str) -> String {
     format!(
@@ -109,11 +86,11 @@ fn endpoints(snapshot: &Snapshot) -> Vec<String> {
 fn a_renamed_manifest_moves_traffic() {
     let directory = Directory::new();
     directory.put("web.yaml", &manifest("10.0.0.1"));
-    let worker = Worker::start(settings(Some(&directory.0)));
+    let worker = Worker::start(settings(Some(directory.path())));
     assert_eq!(endpoints(&worker.next()), ["10.0.0.1:8080"]);
     directory.put("web.yaml", &manifest("10.0.0.2"));
     assert_eq!(endpoints(&worker.next()), ["10.0.0.2:8080"], "nothing between old and new");
-    fs::remove_file(directory.0.join("web.yaml")).unwrap();
+    fs::remove_file(directory.path().join("web.yaml")).unwrap();
     worker.until(&[]);
 }
 
@@ -121,14 +98,14 @@ fn a_renamed_manifest_moves_traffic() {
 fn a_config_map_is_swapped() {
     let directory = Directory::new();
     let version = |name: &str, address: &str| {
-        fs::create_dir(directory.0.join(name)).unwrap();
-        fs::write(directory.0.join(name).join("web.yaml"), manifest(address)).unwrap();
-        symlink(name, directory.0.join("..new")).unwrap();
-        fs::rename(directory.0.join("..new"), directory.0.join("..data")).unwrap();
+        fs::create_dir(directory.path().join(name)).unwrap();
+        fs::write(directory.path().join(name).join("web.yaml"), manifest(address)).unwrap();
+        symlink(name, directory.path().join("..new")).unwrap();
+        fs::rename(directory.path().join("..new"), directory.path().join("..data")).unwrap();
     };
     version("..1", "10.0.0.1");
-    symlink("..data/web.yaml", directory.0.join("web.yaml")).unwrap();
-    let worker = Worker::start(settings(Some(&directory.0)));
+    symlink("..data/web.yaml", directory.path().join("web.yaml")).unwrap();
+    let worker = Worker::start(settings(Some(directory.path())));
     assert_eq!(endpoints(&worker.next()), ["10.0.0.1:8080"]);
     version("..2", "10.0.0.2");
     assert_eq!(endpoints(&worker.next()), ["10.0.0.2:8080"]);
@@ -138,7 +115,7 @@ fn a_config_map_is_swapped() {
 fn a_broken_manifest_is_reported_and_changes_nothing() {
     let directory = Directory::new();
     directory.put("web.yaml", &manifest("10.0.0.1"));
-    let worker = Worker::start(settings(Some(&directory.0)));
+    let worker = Worker::start(settings(Some(directory.path())));
     assert_eq!(worker.next().generation, 1);
     // The good change beside the mistake is not taken either.
     directory.put(
@@ -154,7 +131,7 @@ fn a_broken_manifest_is_reported_and_changes_nothing() {
         std::thread::sleep(Duration::from_millis(5));
     };
     assert!(error.contains("bad.yaml:4:23: spec.ports[0].port: found `x`, expected"), "{error}");
-    assert!(check(&settings(Some(&directory.0))).is_err());
+    assert!(check(&settings(Some(directory.path()))).is_err());
     assert!(worker.mailbox.take().is_none());
     directory.put("bad.yaml", "");
     let snapshot = worker.next();
@@ -174,7 +151,7 @@ fn replacing_settings_publishes_anew() {
     let directory = Directory::new();
     directory.put("web.yaml", &manifest("10.0.0.1"));
     settings.services.clear();
-    settings.discovery.manifests = Some(directory.0.clone());
+    settings.discovery.manifests = Some(directory.path().to_owned());
     worker.handle.replace(settings.clone());
     assert_eq!(endpoints(&worker.next()), ["10.0.0.1:8080"], "waits for the new source");
     settings.discovery.manifests = None;

@@ -32,6 +32,11 @@ def churning(process, contender, backend, directory, setting, clock):
     slices = int(contender.behind.partition("-")[2]) // manifests.SLICE
     log = directory / "churn.txt"
     files = directory / f"{process.name}-manifests"
+    if not contender.watched:
+        files = directory / "unwatched"
+        if not files.exists():
+            files.mkdir()
+            manifests.write_endpoints(files, slices * manifests.SLICE, backend)
     command = ["taskset", "-c", setting.load_core, sys.executable, "-m",
                "comparison.churn", files, slices, backend, contender.churn]
     with open(log, "w", encoding="ascii") as out:

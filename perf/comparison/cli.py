@@ -4,13 +4,13 @@ import argparse
 import datetime
 import pathlib
 
-from . import programs, report, scenarios
+from . import agreement, programs, report, scenarios
 from .process import PERF
 from .setting import Setting, minutes
 
 QUICK = {"rounds": 2, "seconds": 1.0, "latency_rounds": 1, "latency_seconds": 1.0,
          "idle_wait": 4.0}
-FULL = {"rounds": 5, "seconds": 2.0, "latency_rounds": 3, "latency_seconds": 2.0,
+FULL = {"rounds": 5, "seconds": 1.0, "latency_rounds": 3, "latency_seconds": 1.0,
         "idle_wait": 10.0}
 
 
@@ -18,7 +18,8 @@ def parser():
     release = programs.TARGET / "release"
     out = argparse.ArgumentParser(
         prog="perf/compare.py", description="Compares ringway with its rivals on this machine.",
-        epilog="perf/compare.py report [RESULT.json] [--into FILE] shows a result again.")
+        epilog="perf/compare.py report [RESULT.json] [--into FILE] shows a result again; "
+               "perf/compare.py agree A.json B.json says whether two results agree.")
     what = out.add_argument_group("what")
     what.add_argument("--only", default=",".join(scenarios.PROXIES), metavar="NAME,…",
                       help="the proxies (default: all)")
@@ -109,6 +110,19 @@ def reporting(arguments):
         report.put(result, source, options.into)
         return f"{options.into}: from {source}"
     return (source.parent / "compare.md").read_text()
+
+
+def agreeing(arguments):
+    """`agree`: holds two results against each other; the text, and whether all ratios agree."""
+    out = argparse.ArgumentParser(
+        prog="perf/compare.py agree",
+        description="Says for each ratio of CPU per request whether two results agree: whether "
+                    "a median lies between the lowest and the highest round of the other.")
+    out.add_argument("results", type=pathlib.Path, nargs=2, metavar="RESULT.json")
+    ratios = agreement.compared(*map(report.load, out.parse_args(arguments).results))
+    if not ratios:
+        out.error("the results have no ratio in common")
+    return "\n".join(agreement.report(ratios)), all(ratio.agrees for ratio in ratios)
 
 
 def today():

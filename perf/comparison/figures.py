@@ -13,10 +13,14 @@ def of(runs, key):
     return [run[key] for run in runs if run.get(key) is not None]
 
 
+def ratios(ours, theirs, key="cpu_us"):
+    """Our figure to theirs in the same round, for each round."""
+    return [a / b for a, b in zip(of(ours, key), of(theirs, key)) if b]
+
+
 def ratio(ours, theirs, key="cpu_us"):
     """The median over the rounds of our figure to theirs in the same round; None without both."""
-    pairs = zip(of(ours, key), of(theirs, key))
-    return median([a / b for a, b in pairs if b])
+    return median(ratios(ours, theirs, key))
 
 
 def turned(items, turn):

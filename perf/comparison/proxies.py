@@ -85,7 +85,7 @@ def start(contender, backend, directory, setting):
     """Starts the contender's proxy on the proxy's core, in front of the port `backend`."""
     port = free_port()
     # A name for files that is the proxy's and, among contenders of one proxy, unlike the others'.
-    name = f"{contender.proxy}-{contender.behind}" + ("-churn" if contender.churn else "")
+    name = f"{contender.proxy}-{contender.behind}" + ("" if contender.watched else "-still")
     command, env, admin = COMMANDS[contender.proxy](name, contender.behind, backend, port,
                                                     directory, setting)
     process = Process(name, command, setting.proxy_cores, port, directory, env)

@@ -86,7 +86,8 @@ class Bench:
 
     def throughput(self):
         """Closed loops: label → runs."""
-        warm = self.in_rounds(1, self.contenders, self.closed, 1)  # fills pools; no figure
+        # Fills pools, and is no figure.
+        warm = self.in_rounds(1, self.contenders, self.closed, self.scenario.warmup)
         return self.in_rounds(self.setting.rounds, warm, self.closed, self.setting.seconds)
 
     def latency(self, rate, labels):

@@ -43,8 +43,10 @@ class Setting:
         return {name: getattr(self, name) for name in keep}
 
 
-RUN = 0.25  # seconds that starting a load and reading its report take
-START = 0.6  # and starting a proxy
+START = 0.1  # seconds that starting a proxy takes
+RUN = 0.01  # starting a load and reading its report
+CONNECT = 0.0002  # opening a connection
+COUNT = 1.5  # counting system calls
 
 
 def minutes(setting):
@@ -52,13 +54,14 @@ def minutes(setting):
     total = 0.0
     for scenario in setting.scenarios:
         contenders = len(scenarios.contending(scenario, setting.proxies))
-        around = scenario.warmup + RUN
-        total += contenders * (START + 1 + around + setting.rounds * (setting.seconds + around))
+        around = scenario.warmup + RUN + CONNECT * scenario.connections
+        first = scenario.warmup + around
+        total += contenders * (START + first + setting.rounds * (setting.seconds + around))
         sources = contenders + scenario.direct
         total += sources * setting.latency_rounds * (setting.latency_seconds + around)
-        total += contenders * (1 + 2 * RUN) * setting.syscalls
+        total += contenders * COUNT * setting.syscalls
     if scenarios.IDLE in setting.names:
-        total += len(setting.proxies) * (10 + setting.idle_wait)
+        total += len(setting.proxies) * (2 + CONNECT * setting.idle + setting.idle_wait)
     if scenarios.PROCESS in setting.names:
-        total += 12 * len([p for p in setting.proxies if p in scenarios.RINGWAY])
+        total += 10 * len([p for p in setting.proxies if p in scenarios.RINGWAY])
     return total / 60

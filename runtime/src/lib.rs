@@ -46,6 +46,7 @@ mod socket;
 mod state;
 mod stream;
 mod timers;
+mod turn;
 mod worker;
 
 pub use machine::Machine;

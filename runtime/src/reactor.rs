@@ -1,10 +1,10 @@
 //! Which sockets of this thread are ready, by one edge-triggered epoll set: a socket is registered
-//! once, and from then on a wait costs no system call of its own.
+//! once, and from then on a wait costs no system call of its own. Leads the worker's turns.
 
 #![allow(unsafe_code, reason = "the epoll calls have no safe wrapper in std")]
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::pin::pin;
@@ -15,8 +15,11 @@ use monoio::net::TcpStream;
 use slab::Slab;
 
 use crate::clock;
+use crate::timers::Timers;
+use crate::turn::Turn;
 
-/// Events taken in one call.
+/// Sockets told of in one turn. More wait for the next one: what has been read is sent on while it
+/// is in the cache, and nobody waits for thousands of others.
 const BATCH: usize = 256;
 /// Everything, once each time it changes.
 const EDGES: i32 = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
@@ -28,7 +31,10 @@ thread_local! {
 /// One thread's set.
 pub(crate) struct Reactor {
     set: OwnedFd,
+    /// The event loop beneath is a ring.
+    ring: bool,
     watched: RefCell<Slab<Watched>>,
+    turn: Rc<Turn>,
 }
 
 /// What is known of one socket.
@@ -46,16 +52,16 @@ struct Watched {
 }
 
 impl Reactor {
-    /// A set for the calling thread; sockets made on it from now on are registered there. To be
-    /// driven by [`Self::drive`].
-    pub(crate) fn install() -> io::Result<Rc<Self>> {
+    /// A set for the calling thread, whose event loop is a `ring` or epoll; sockets made on it from
+    /// now on are registered there. To be driven by [`Self::drive`].
+    pub(crate) fn install(ring: bool) -> io::Result<()> {
         // SAFETY: no memory is involved.
         let set = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: epoll_create1 returned a new descriptor that nobody else owns.
         let set = unsafe { OwnedFd::from_raw_fd(set) };
-        let reactor = Rc::new(Self { set, watched: RefCell::default() });
-        HERE.set(Some(Rc::clone(&reactor)));
-        Ok(reactor)
+        let reactor = Self { set, ring, watched: RefCell::default(), turn: Rc::default() };
+        HERE.set(Some(Rc::new(reactor)));
+        Ok(())
     }
 
     /// The calling thread's set.
@@ -77,6 +83,7 @@ impl Reactor {
     /// Frees the places of sockets that are gone.
     pub(crate) fn trim(&self) {
         self.watched.borrow_mut().shrink_to_fit();
+        self.turn.trim();
     }
 
     fn control(&self, operation: i32, fd: RawFd, key: usize) -> io::Result<()> {
@@ -86,33 +93,57 @@ impl Reactor {
         checked(unsafe { libc::epoll_ctl(set, operation, fd, &raw mut event) }).map(drop)
     }
 
-    /// What wakes whoever waits for what has changed; to be run for as long as the worker lives.
-    /// On a `ring`, the set is polled by it.
+    /// Leads one turn after the other, for as long as the worker lives: wakes whoever waits for
+    /// what has changed, then whoever wants to send. Under constant load the event loop beneath may
+    /// never get to its own timers, so every turn looks at `timers`.
     ///
     /// # Errors
     /// When the event loop cannot take the set.
-    pub(crate) fn drive(self: Rc<Self>, ring: bool) -> io::Result<impl Future<Output = ()>> {
+    pub(crate) fn drive(self: Rc<Self>, timers: Timers) -> io::Result<impl Future<Output = ()>> {
         // The loop only ever polls it, so it does not matter that it takes it for a stream.
         let set = TcpStream::from_std(std::net::TcpStream::from(self.set.try_clone()?))?;
+        monoio::spawn(Rc::clone(&self.turn).stand_last());
         Ok(async move {
             let mut batch = Vec::with_capacity(BATCH);
             let mut wakers = Vec::new();
+            let mut changed = pin!(None);
             loop {
-                // An epoll loop believes what it was told last until it is made to look, and then
-                // its next word can be trusted. What the wait says is seen by looking.
-                if ring || !asked(&set) {
-                    let _ = set.readable(!ring).await;
-                }
+                // The wait outlasts a turn that somebody else has begun.
+                poll_fn(|cx| {
+                    if self.turn.poll_senders(cx).is_ready() {
+                        return Poll::Ready(());
+                    }
+                    if changed.is_none() {
+                        changed.set(Some(self.changed(&set)));
+                    }
+                    let Some(change) = changed.as_mut().as_pin_mut() else { return Poll::Pending };
+                    let ready = change.poll(cx);
+                    if ready.is_ready() {
+                        changed.set(None);
+                    }
+                    ready
+                })
+                .await;
                 // Whatever is set off now may take this for the present.
-                clock::now();
-                while self.collect(&mut batch, &mut wakers) == BATCH {}
+                timers.pass(clock::now());
+                self.collect(&mut batch, &mut wakers);
                 wakers.drain(..).for_each(Waker::wake);
+                self.turn.pass(&mut wakers).await;
             }
         })
     }
 
-    /// Takes note of a batch of changes; how many there were.
-    fn collect(&self, batch: &mut Vec<libc::epoll_event>, wakers: &mut Vec<Waker>) -> usize {
+    /// Waits until the set may have something.
+    async fn changed(&self, set: &TcpStream) {
+        // An epoll loop believes what it was told last until it is made to look, and then its next
+        // word can be trusted. What the wait says is seen by looking.
+        if self.ring || !asked(set) {
+            let _ = set.readable(!self.ring).await;
+        }
+    }
+
+    /// Takes note of a batch of changes.
+    fn collect(&self, batch: &mut Vec<libc::epoll_event>, wakers: &mut Vec<Waker>) {
         let room = batch.spare_capacity_mut();
         let (start, length) = (room.as_mut_ptr().cast(), BATCH as i32);
         // SAFETY: the batch has room for that many events.
@@ -126,7 +157,6 @@ impl Reactor {
                 watched.note(event.events as i32, wakers);
             }
         }
-        count
     }
 }
 
@@ -171,6 +201,11 @@ impl Watch {
         }
         remember(&mut watched.writer, cx);
         Poll::Pending
+    }
+
+    /// Waits until it is this worker's turn to send.
+    pub(crate) async fn second_half(&self) {
+        self.reactor.turn.second_half().await;
     }
 
     /// What holds now is told once more, after everybody else had a turn.

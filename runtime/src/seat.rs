@@ -91,10 +91,9 @@ impl Seat {
             Err(error) => return drop(self.started.send(Err(error))),
         };
         tracing::info!(worker = index, driver = %report, "event loop");
-        let reactor = match Reactor::install() {
-            Ok(reactor) => reactor,
-            Err(error) => return drop(self.started.send(Err(error))),
-        };
+        if let Err(error) = Reactor::install(report.rung != Rung::Epoll) {
+            return drop(self.started.send(Err(error)));
+        }
         let metrics = self.registry.worker(index);
         metrics.driver(Driver {
             name: report.rung.driver(),
@@ -114,13 +113,11 @@ impl Seat {
         };
         let (mailbox, inbox) = (self.mailbox, self.inbox);
         let finishing = self.finishing;
-        let uring = report.rung != Rung::Epoll;
         let run = async move {
             let finished = move || {
                 // Nobody listens after a drain that has run out of time.
                 let _ = finishing.send(());
             };
-            monoio::spawn(reactor.drive(uring)?);
             Worker::new(worker).run(mailbox, inbox, finished).await
         };
         // Connections catch their own panics; one in the worker's own tasks leaves it half alive.

@@ -80,6 +80,14 @@ impl Timers {
         self.0.slots.borrow_mut().iter_mut().for_each(Vec::shrink_to_fit);
     }
 
+    /// Visits what has come due by `now` although the driving task still sleeps, because the event
+    /// loop has not come to its timers.
+    pub(crate) fn pass(&self, now: Instant) {
+        if self.0.sleeping_until.get() <= now.as_nanos() >> SLOT_BITS {
+            self.0.wake_driver(0);
+        }
+    }
+
     /// Drives the wheel; runs as a task of the worker for as long as the worker lives.
     pub(crate) async fn run(self) {
         loop {
@@ -140,10 +148,15 @@ impl Wheel {
         self.slots.borrow_mut()[(slot % SLOTS) as usize].push(key);
         self.pending.set(self.pending.get() + 1);
         if slot < self.sleeping_until.get() {
-            self.sleeping_until.set(slot);
-            if let Some(waker) = self.driver.borrow_mut().take() {
-                waker.wake();
-            }
+            self.wake_driver(slot);
+        }
+    }
+
+    /// The driving task is not to sleep until what it sleeps for, but until `slot`.
+    fn wake_driver(&self, slot: u64) {
+        self.sleeping_until.set(slot);
+        if let Some(waker) = self.driver.borrow_mut().take() {
+            waker.wake();
         }
     }
 
@@ -310,5 +323,17 @@ mod tests {
         alarm.set(at(5));
         timers.0.visit(at(6));
         assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn the_driving_task_is_made_to_look_when_the_event_loop_does_not_come_to_its_timers() {
+        let timers = Timers::default();
+        let _armed = armed(&timers, at(3));
+        // As the driving task does before it sleeps.
+        timers.0.sleeping_until.set(slot_of(at(3)));
+        timers.pass(at(2));
+        assert_eq!(timers.0.sleeping_until.get(), slot_of(at(3)), "too early");
+        timers.pass(at(4));
+        assert_eq!(timers.0.sleeping_until.get(), 0);
     }
 }

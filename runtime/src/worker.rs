@@ -127,6 +127,7 @@ impl Worker {
         inbox: Inbox,
         finished: impl FnOnce() + 'static,
     ) -> io::Result<()> {
+        monoio::spawn(Reactor::here()?.drive(self.timers.clone())?);
         let (wake, slot) = mailbox.split();
         monoio::spawn(Rc::clone(&self).adopt_snapshots(Wake::adopt(wake)?, slot));
         monoio::spawn(self.timers.clone().run());

@@ -85,6 +85,34 @@ pub fn refusing() -> SocketAddr {
     crate::ports::free()
 }
 
+/// An address at which connects are not answered: its backlog is full, and stays so while this
+/// lives.
+pub struct Unanswering {
+    /// The address.
+    pub address: SocketAddr,
+    _listener: TcpListener,
+    _filling: Vec<TcpStream>,
+}
+
+impl Unanswering {
+    /// # Panics
+    /// When the backlog does not fill up.
+    #[must_use]
+    pub fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        crate::sys::small_backlog(&listener);
+        let address = listener.local_addr().unwrap();
+        let mut filling = Vec::new();
+        for _ in 0..64 {
+            match TcpStream::connect_timeout(&address, Duration::from_millis(200)) {
+                Ok(stream) => filling.push(stream),
+                Err(_) => return Self { address, _listener: listener, _filling: filling },
+            }
+        }
+        panic!("64 connections and its backlog is not full");
+    }
+}
+
 /// A connection that fails instead of waiting for ever.
 ///
 /// # Panics

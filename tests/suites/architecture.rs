@@ -19,6 +19,7 @@ const DEPENDENCIES: [(&str, &[&str]); 5] = [
             "crossbeam-channel",
             "hickory-resolver",
             "notify",
+            "rustix",
             "saphyr-parser",
             "serde",
             "tokio",

@@ -15,7 +15,7 @@ use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::scratch::Scratch;
 use ringway_tests::settings::Settings;
-use ringway_tests::tcp::{self, Noise, Server};
+use ringway_tests::tcp::{self, Noise, Server, Unanswering};
 use ringway_tests::wait;
 
 matrix!(
@@ -26,6 +26,7 @@ matrix!(
     a_slow_reader_holds_the_sender_back,
     idle_connections_hold_no_buffer,
     a_refused_connect_goes_to_another_endpoint,
+    a_connect_that_is_not_answered_goes_to_another_endpoint,
     with_no_endpoint_the_client_is_reset,
     what_stands_still_is_ended,
     a_marked_port_s_server_speaks_first,
@@ -266,6 +267,32 @@ fn a_refused_connect_goes_to_another_endpoint(cell: Cell) {
     let metrics = proxy.metrics();
     let retries = metrics.sum("ringway_retries_total", &[]);
     assert!((1.0..10.0).contains(&retries), "{retries}: it is tried, and then avoided");
+    assert_eq!(cuts(&proxy), []);
+}
+
+/// Also when the time for detection would be over by then.
+fn a_connect_that_is_not_answered_goes_to_another_endpoint(cell: Cell) {
+    let (server, nobody) = (Server::echo(), Unanswering::start());
+    let settings = Settings::default()
+        .service("app", &[server.address, nobody.address])
+        .listener("web", &["service: app", "protocol: detect"])
+        .timeout("detect", "2s")
+        .timeout("connect", "1500ms");
+    let proxy = Proxy::start(cell, settings);
+    // Each endpoint gets one of them.
+    let mut clients = [tcp::connect(proxy.web()), tcp::connect(proxy.web())];
+    thread::sleep(Duration::from_millis(1000));
+    for client in &mut clients {
+        client.write_all(b"*ping\r\n").unwrap();
+    }
+    for client in &mut clients {
+        let mut answer = [0; 7];
+        client.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"*ping\r\n");
+    }
+    drop(clients);
+    quiet(&proxy);
+    assert_eq!(proxy.metrics().sum("ringway_retries_total", &[]), 1.0);
     assert_eq!(cuts(&proxy), []);
 }
 

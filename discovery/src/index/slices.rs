@@ -34,8 +34,8 @@ impl<'i> Endpoints<'i> {
     /// The endpoints of a port: those that are ready, or else those that still serve while they
     /// terminate (as kube-proxy does). Sorted by address, none twice.
     pub(crate) fn of(&self, known: Known<'_>, port: &ServicePort) -> Vec<Endpoint> {
-        let mut ready = BTreeMap::new();
-        let mut last_resort = BTreeMap::new();
+        let mut ready = Vec::new();
+        let mut last_resort = Vec::new();
         for (address, endpoint) in self.sliced(known, port) {
             let into = if endpoint.ready {
                 &mut ready
@@ -44,59 +44,51 @@ impl<'i> Endpoints<'i> {
             } else {
                 continue;
             };
-            let new = Endpoint { address, weight: endpoint.weight, name: endpoint.name.clone() };
-            add(into, new);
+            into.push(Endpoint { address, weight: endpoint.weight, name: endpoint.name.clone() });
         }
-        self.resolved(known, port, &mut ready);
-        let chosen = if ready.is_empty() { last_resort } else { ready };
-        chosen.into_values().collect()
+        ready.extend(self.resolved(known, port));
+        unique(if ready.is_empty() { last_resort } else { ready })
     }
 
     /// What the slices of the service say about the port, matched by name.
-    fn sliced(
-        &self,
-        known: Known<'_>,
-        port: &ServicePort,
-    ) -> impl Iterator<Item = (SocketAddr, &'i object::Endpoint)> {
+    fn sliced<'s>(
+        &'s self,
+        known: Known<'s>,
+        port: &'s ServicePort,
+    ) -> impl Iterator<Item = (SocketAddr, &'i object::Endpoint)> + use<'s, 'i> {
         let name = &known.service.name;
         let key = (known.source, &*name.namespace, &*name.name);
         let slices = self.slices.get(&key).map_or(&[][..], Vec::as_slice);
-        let mut found = Vec::new();
-        for slice in slices {
-            for slice_port in slice.ports.iter().filter(|p| p.name == port.name) {
-                let address =
-                    |e: &'i object::Endpoint| (SocketAddr::new(e.address, slice_port.port), e);
-                found.extend(slice.endpoints.iter().map(address));
-            }
-        }
-        found.into_iter()
+        slices.iter().flat_map(|slice| {
+            let ports = slice.ports.iter().filter(|p| p.name == port.name);
+            ports.flat_map(|p| {
+                slice.endpoints.iter().map(move |e| (SocketAddr::new(e.address, p.port), e))
+            })
+        })
     }
 
     /// What the DNS names of the service resolve to.
-    fn resolved(
-        &self,
-        known: Known<'_>,
-        port: &ServicePort,
-        into: &mut BTreeMap<SocketAddr, Endpoint>,
-    ) {
-        for external in &known.service.externals {
+    fn resolved<'s>(
+        &'s self,
+        known: Known<'s>,
+        port: &'s ServicePort,
+    ) -> impl Iterator<Item = Endpoint> + use<'s, 'i> {
+        known.service.externals.iter().flat_map(move |external| {
             let number = external.port.or(port.target).unwrap_or(port.port);
             let addresses = self.addresses.get(&*external.host).copied().unwrap_or_default();
-            for address in addresses {
-                let address = SocketAddr::new(*address, number);
-                add(
-                    into,
-                    Endpoint { address, weight: external.weight, name: external.host.clone() },
-                );
-            }
-        }
+            addresses.iter().map(move |&address| Endpoint {
+                address: SocketAddr::new(address, number),
+                weight: external.weight,
+                name: external.host.clone(),
+            })
+        })
     }
 }
 
-/// Adds an endpoint. Of two with one address the first by name stays, whoever came first.
-fn add(into: &mut BTreeMap<SocketAddr, Endpoint>, new: Endpoint) {
-    let kept = into.entry(new.address).or_insert_with(|| new.clone());
-    if (&new.name, new.weight) < (&kept.name, kept.weight) {
-        *kept = new;
-    }
+/// Sorted by address. Of two with one address the first by name stays, whoever came first.
+fn unique(mut endpoints: Vec<Endpoint>) -> Vec<Endpoint> {
+    // Quick, because slices tend to be in order already.
+    endpoints.sort_by(|a, b| (a.address, &a.name, a.weight).cmp(&(b.address, &b.name, b.weight)));
+    endpoints.dedup_by_key(|endpoint| endpoint.address);
+    endpoints
 }

@@ -16,13 +16,14 @@ mod tree;
 mod value;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use ringway_config::Problem;
 
 use crate::object::{Kind, NamespacedName, Object};
-use cursor::{Cursor, Report};
+use cursor::{Cursor, Place, Report};
 
 /// One problem of one manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,44 +55,90 @@ pub struct Found {
     pub notes: Vec<String>,
 }
 
+/// What one file holds, whatever the others do.
+#[derive(Debug, Default)]
+pub(crate) struct Parsed {
+    objects: Vec<(Object, Place)>,
+    problems: Vec<Problem>,
+    notes: Vec<String>,
+}
+
+impl Parsed {
+    /// Nothing but this problem.
+    pub(crate) fn broken(problem: Problem) -> Self {
+        Self { problems: vec![problem], ..Self::default() }
+    }
+}
+
 /// Reads manifests: several files, each with any number of documents (YAML or JSON). Objects that
 /// name no namespace are in `namespace`.
 ///
 /// # Errors
 /// Every problem found, in the order of files and lines.
 pub fn read(files: &[(PathBuf, Vec<u8>)], namespace: &str) -> Result<Found, Vec<ManifestError>> {
+    let parsed: Vec<_> = files.iter().map(|(_, bytes)| parse(bytes, namespace)).collect();
+    join(files.iter().map(|(file, _)| file.as_path()).zip(&parsed))
+}
+
+/// Reads one file.
+pub(crate) fn parse(bytes: &[u8], namespace: &str) -> Parsed {
+    let report = Report::default();
+    let mut objects = Vec::new();
+    for document in tree::read(bytes, &report) {
+        if !document.is_null() {
+            objects.extend(documents(Cursor::root(&document, &report), namespace));
+        }
+    }
+    let (problems, notes) = report.finish();
+    Parsed { objects, problems, notes }
+}
+
+/// Puts files together.
+///
+/// # Errors
+/// Every problem of any file, and every object that is there twice.
+pub(crate) fn join<'a>(
+    files: impl Iterator<Item = (&'a Path, &'a Parsed)>,
+) -> Result<Found, Vec<ManifestError>> {
     let mut found = Found::default();
     let mut errors = Vec::new();
     let mut seen: BTreeMap<(Kind, NamespacedName), (&Path, usize)> = BTreeMap::new();
-    for (file, bytes) in files {
-        let report = Report::default();
-        for document in tree::read(bytes, &report) {
-            let cursor = Cursor::root(&document, &report);
-            if document.is_null() {
-                continue;
-            }
-            for (object, line) in documents(cursor, namespace) {
-                let key = (object.kind(), object.name());
-                if let Some((first, at)) = seen.get(&key) {
-                    let found = format!("{} {} a second time", key.0.as_str(), key.1);
-                    let hint = format!("the first one is in {}:{at}", first.display());
-                    report.at(line, "metadata.name", &found, "each object once", &hint);
-                    continue;
+    for (file, parsed) in files {
+        let mut problems = parsed.problems.clone();
+        for (object, place) in &parsed.objects {
+            match seen.entry((object.kind(), object.name())) {
+                Entry::Occupied(first) => problems.push(twice(first.key(), *first.get(), *place)),
+                Entry::Vacant(free) => {
+                    free.insert((file, place.0));
+                    found.objects.push(object.clone());
                 }
-                seen.insert(key, (file, line.0));
-                found.objects.push(object);
             }
         }
-        let (problems, notes) = report.finish();
-        let place = |problem| ManifestError { file: file.clone(), problem };
-        errors.extend(problems.into_iter().map(place));
-        found.notes.extend(notes.into_iter().map(|note| format!("{}:{note}", file.display())));
+        problems.sort_by_key(|problem| (problem.line, problem.column));
+        let located = |problem| ManifestError { file: file.to_owned(), problem };
+        errors.extend(problems.into_iter().map(located));
+        found.notes.extend(parsed.notes.iter().map(|note| format!("{}:{note}", file.display())));
     }
     if errors.is_empty() { Ok(found) } else { Err(errors) }
 }
 
+fn twice(
+    (kind, name): &(Kind, NamespacedName),
+    (file, line): (&Path, usize),
+    place: Place,
+) -> Problem {
+    Problem {
+        line: place.0,
+        column: place.1,
+        path: String::from("metadata.name"),
+        found: format!("{} {name} a second time", kind.as_str()),
+        expected: String::from("each object once"),
+        hint: format!("the first one is in {}:{line}", file.display()),
+    }
+}
+
 /// The objects of a document with their places: one, or those of a `List`.
-fn documents(root: Cursor<'_>, namespace: &str) -> Vec<(Object, (usize, usize))> {
+fn documents(root: Cursor<'_>, namespace: &str) -> Vec<(Object, Place)> {
     if !root.is_map() {
         root.wrong("a manifest: a mapping with apiVersion and kind", "");
         return Vec::new();

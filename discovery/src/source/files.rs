@@ -9,7 +9,7 @@ use ringway_core::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 
-use super::scan::{self, Fingerprint};
+use super::scan::{self, Scan};
 use super::{Tell, Told, tell, tell_all};
 use crate::event::SourceId;
 use crate::settle::Settle;
@@ -27,12 +27,13 @@ const RETRY: Duration = Duration::from_secs(2);
 /// A watched directory.
 struct Files {
     directory: PathBuf,
-    namespace: String,
+    scan: Scan,
     tell: Tell,
     changed: Arc<Notify>,
     /// The watch, and which directory it is on.
     watcher: Option<(RecommendedWatcher, (u64, u64))>,
-    seen: Option<Fingerprint>,
+    /// Whether the directory could be read at all.
+    there: bool,
     errors: Vec<String>,
 }
 
@@ -41,11 +42,11 @@ pub(crate) async fn watch(directory: PathBuf, namespace: String, clock: Clock, t
     let changed = Arc::new(Notify::new());
     let mut files = Files {
         directory,
-        namespace,
+        scan: Scan::new(namespace),
         tell,
         changed: changed.clone(),
         watcher: None,
-        seen: None,
+        there: false,
         errors: Vec::new(),
     };
     loop {
@@ -92,14 +93,14 @@ impl Files {
         }
     }
 
-    /// Reads the directory if anything in it has changed.
+    /// Reads what has changed in the directory, if anything has.
     fn look(&mut self) {
-        let seen = scan::fingerprint(&self.directory).ok();
-        if seen.is_some() && seen == self.seen {
+        let changed = self.scan.look(&self.directory);
+        let back = !std::mem::replace(&mut self.there, changed.is_ok());
+        if matches!(changed, Ok(false)) && !back {
             return;
         }
-        self.seen = seen;
-        match scan::load(&self.directory, &self.namespace) {
+        match changed.and_then(|_| self.scan.found()) {
             Ok(found) => {
                 for note in &found.notes {
                     tracing::info!("{note}");

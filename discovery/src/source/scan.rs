@@ -1,5 +1,6 @@
 //! Reads a directory of manifests, whole or not at all.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
@@ -7,12 +8,18 @@ use std::path::{Path, PathBuf};
 
 use ringway_config::Problem;
 
-use crate::manifest::{self, Found, ManifestError};
+use crate::manifest::{self, Found, ManifestError, Parsed};
 
-/// What tells whether anything in a directory has changed: for each manifest its path and the
-/// identity, size and times of what it leads to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Fingerprint(Vec<(PathBuf, [i64; 6])>);
+/// What tells whether a file has changed: the identity, size and times of what its path leads to.
+type Facts = [i64; 6];
+
+/// A directory as it was read last. What has not changed is not read again: of ten thousand
+/// endpoints in a hundred files, an update touches one.
+#[derive(Debug)]
+pub(crate) struct Scan {
+    namespace: String,
+    files: BTreeMap<PathBuf, (Facts, Parsed)>,
+}
 
 /// Which directory is there now: device and inode.
 pub(crate) fn identity(directory: &Path) -> io::Result<(u64, u64)> {
@@ -20,47 +27,70 @@ pub(crate) fn identity(directory: &Path) -> io::Result<(u64, u64)> {
     Ok((metadata.dev(), metadata.ino()))
 }
 
-/// Looks at the files of the directory without reading them.
-pub(crate) fn fingerprint(directory: &Path) -> io::Result<Fingerprint> {
-    let mut seen = Vec::new();
-    for path in manifests(directory)? {
-        // A link that leads nowhere is found by reading.
-        let facts = fs::metadata(&path).map(|m| {
-            let id = [m.dev().cast_signed(), m.ino().cast_signed(), m.size().cast_signed()];
-            let nanos = [m.mtime_nsec(), m.ctime_nsec()];
-            [id[0], id[1], id[2], m.mtime(), nanos[0], m.ctime().wrapping_mul(1 << 30) ^ nanos[1]]
-        });
-        seen.push((path, facts.unwrap_or_default()));
-    }
-    Ok(Fingerprint(seen))
-}
-
 /// Reads all manifests of the directory.
 ///
 /// # Errors
 /// Every problem in any of them.
 pub(crate) fn load(directory: &Path, namespace: &str) -> Result<Found, Vec<ManifestError>> {
-    let hint = "check `discovery.manifests` and the permissions";
-    let paths = match manifests(directory) {
-        Ok(paths) => paths,
-        Err(error) => return Err(vec![unreadable(directory, &error, "a directory", hint)]),
-    };
-    let mut files = Vec::new();
-    let mut errors = Vec::new();
-    for path in paths {
-        match fs::read(&path) {
-            Ok(bytes) => files.push((path, bytes)),
-            Err(error) => errors.push(unreadable(&path, &error, "a readable file", hint)),
+    let mut scan = Scan::new(namespace.to_owned());
+    scan.look(directory).and_then(|_| scan.found())
+}
+
+impl Scan {
+    /// Objects that name no namespace are in `namespace`.
+    pub(crate) const fn new(namespace: String) -> Self {
+        Self { namespace, files: BTreeMap::new() }
+    }
+
+    /// Reads what is new or has changed; whether anything is, or is gone.
+    ///
+    /// # Errors
+    /// When the directory itself cannot be read. What is known of its files stays.
+    pub(crate) fn look(&mut self, directory: &Path) -> Result<bool, Vec<ManifestError>> {
+        let paths = manifests(directory).map_err(|error| {
+            let problem = unreadable(&error, "a directory");
+            vec![ManifestError { file: directory.to_owned(), problem }]
+        })?;
+        let mut before = std::mem::take(&mut self.files);
+        let mut changed = false;
+        for path in paths {
+            let facts = facts(&path);
+            let file = match before.remove(&path) {
+                Some(known) if known.0 == facts => known,
+                _ => {
+                    changed = true;
+                    (facts, self.read(&path))
+                }
+            };
+            self.files.insert(path, file);
+        }
+        Ok(changed || !before.is_empty())
+    }
+
+    /// What all the files hold.
+    ///
+    /// # Errors
+    /// Every problem in any of them.
+    pub(crate) fn found(&self) -> Result<Found, Vec<ManifestError>> {
+        manifest::join(self.files.iter().map(|(path, (_, parsed))| (path.as_path(), parsed)))
+    }
+
+    fn read(&self, path: &Path) -> Parsed {
+        match fs::read(path) {
+            Ok(bytes) => manifest::parse(&bytes, &self.namespace),
+            Err(error) => Parsed::broken(unreadable(&error, "a readable file")),
         }
     }
-    match manifest::read(&files, namespace) {
-        Ok(found) if errors.is_empty() => Ok(found),
-        Ok(_) => Err(errors),
-        Err(more) => {
-            errors.extend(more);
-            Err(errors)
-        }
-    }
+}
+
+/// A link that leads nowhere has none; that is found by reading.
+fn facts(path: &Path) -> Facts {
+    let facts = fs::metadata(path).map(|m| {
+        let id = [m.dev().cast_signed(), m.ino().cast_signed(), m.size().cast_signed()];
+        let nanos = [m.mtime_nsec(), m.ctime_nsec()];
+        [id[0], id[1], id[2], m.mtime(), nanos[0], m.ctime().wrapping_mul(1 << 30) ^ nanos[1]]
+    });
+    facts.unwrap_or_default()
 }
 
 /// The manifests in the directory itself, by name: `*.yaml`, `*.yml`, `*.json`, not hidden. What
@@ -79,14 +109,62 @@ fn manifests(directory: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-fn unreadable(path: &Path, error: &io::Error, expected: &str, hint: &str) -> ManifestError {
-    let problem = Problem {
+fn unreadable(error: &io::Error, expected: &str) -> Problem {
+    Problem {
         line: 0,
         column: 0,
         path: String::new(),
         found: error.to_string(),
         expected: expected.to_owned(),
-        hint: hint.to_owned(),
-    };
-    ManifestError { file: path.to_owned(), problem }
+        hint: String::from("check `discovery.manifests` and the permissions"),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::sync::Arc;
+
+    use super::Scan;
+    use crate::directory::Directory;
+
+    fn service(name: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: {name}}}\n\
+             spec: {{ports: [{{port: 80}}]}}\n"
+        )
+    }
+
+    #[test]
+    fn only_what_has_changed_is_read_again() {
+        let directory = Directory::new();
+        directory.put("a.yaml", &service("a"));
+        directory.put("b.yaml", &service("b"));
+        let mut scan = Scan::new(String::from("shop"));
+        assert!(scan.look(directory.path()).unwrap());
+        assert!(!scan.look(directory.path()).unwrap());
+        let before = scan.found().unwrap().objects;
+        directory.put("b.yaml", &service("other"));
+        assert!(scan.look(directory.path()).unwrap());
+        let after = scan.found().unwrap().objects;
+        assert!(Arc::ptr_eq(&before[0].name().name, &after[0].name().name), "read again");
+        assert_eq!(&*after[1].name().name, "other");
+        std::fs::remove_file(directory.path().join("a.yaml")).unwrap();
+        assert!(scan.look(directory.path()).unwrap());
+        assert_eq!(scan.found().unwrap().objects.len(), 1);
+    }
+
+    #[test]
+    fn a_broken_file_is_told_until_it_is_mended() {
+        let directory = Directory::new();
+        directory.put("a.yaml", &service("a"));
+        directory.put("b.yaml", "kind: [");
+        let mut scan = Scan::new(String::from("shop"));
+        assert!(scan.look(directory.path()).unwrap());
+        assert!(!scan.look(directory.path()).unwrap());
+        assert!(scan.found().is_err());
+        directory.put("b.yaml", &service("b"));
+        assert!(scan.look(directory.path()).unwrap());
+        assert_eq!(scan.found().unwrap().objects.len(), 2);
+    }
 }

@@ -94,9 +94,9 @@ class CommandLine(unittest.TestCase):
         self.assertIn("a core each", self.refused("--cores", "1,1"))
         self.assertIn("at least 1", self.refused("--rounds", "0"))
 
-    def test_a_full_run_fits_in_forty_five_minutes_and_a_quick_one_in_seven(self):
-        self.assertLess(cli.minutes(cli.measuring([])[0]), 45)
-        self.assertLess(cli.minutes(cli.measuring(["--quick"])[0]), 7)
+    def test_a_full_run_fits_in_twenty_five_minutes_and_a_quick_one_in_six(self):
+        self.assertLess(cli.minutes(cli.measuring([])[0]), 25)
+        self.assertLess(cli.minutes(cli.measuring(["--quick"])[0]), 6)
 
     def test_given_figures_win_over_quick_ones(self):
         setting, _ = cli.measuring(["--quick", "--rounds", "4", "--latency-rounds", "0"])
@@ -106,7 +106,7 @@ class CommandLine(unittest.TestCase):
         setting, _ = cli.measuring([])
         upload = next(s for s in scenarios.ALL if s.name == "upload-16k")
         line = " ".join(generator.command(upload, 8080, 2.0, setting, rate=500))
-        for part in ("--body-size 16384", "--method POST", "-R 500", "--warmup 500ms", "-c 64",
+        for part in ("--body-size 16384", "--method POST", "-R 500", "--warmup 250ms", "-c 64",
                      "http://127.0.0.1:8080/64"):
             self.assertIn(part, line)
 

@@ -172,6 +172,7 @@ impl Outgoing {
 
     async fn send(&mut self, part: Option<&Part<'_>>) -> Result<(), Fault> {
         let mut done = 0;
+        self.writer.second_half().await;
         loop {
             match self.try_send(part, done) {
                 Ok((n, total)) => {

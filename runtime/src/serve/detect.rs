@@ -62,12 +62,12 @@ impl Connection {
     }
 }
 
-/// What the listener's connections may speak. Before the first snapshot HTTP has an answer.
+/// What the listener's connections may speak; before the first snapshot, what the file says.
 pub(crate) fn spoken(worker: &Worker, entrance: &Entrance) -> Protocol {
     let world = worker.world.borrow();
     let routes = world.listener(&entrance.name);
     let routes = routes.and_then(|at| world.view().snapshot().listeners.get(at));
-    routes.map_or(Protocol::Http, |routes| routes.protocol)
+    routes.map_or_else(|| entrance.settings.borrow().protocol.into(), |routes| routes.protocol)
 }
 
 fn patience(worker: &Worker, expected: Expect) -> Duration {

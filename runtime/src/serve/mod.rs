@@ -72,8 +72,9 @@ impl Connection {
         }
     }
 
-    /// Hands the connection over as it is.
+    /// Hands the connection over as it is, under no time limit.
     pub(crate) fn into_parts(self) -> Parts {
+        self.pace.clear_all();
         Parts { incoming: self.ask.into(), outgoing: self.reply.into(), pace: self.pace }
     }
 

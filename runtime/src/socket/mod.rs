@@ -136,6 +136,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Waits for the half of the worker's turn in which everybody sends.
+    pub(crate) async fn second_half(&self) {
+        self.shared.watch.second_half().await;
+    }
+
     /// Sends what the socket takes now.
     pub(crate) fn try_write(&self, parts: &[IoSlice<'_>]) -> io::Result<usize> {
         send(self.shared.raw(), parts)

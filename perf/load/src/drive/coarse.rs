@@ -25,7 +25,8 @@ impl<P: Protocol> Driver<'_, P> {
         for slot in 0..self.connections.len() {
             let connection = &self.connections[slot];
             if connection.phase == Phase::Idle && connection.wake <= now {
-                self.next(slot, now);
+                // Its own moment, as wrk2 takes it: what is sent before it is no part of it.
+                self.next(slot, self.now());
             }
             let connection = &self.connections[slot];
             if connection.phase == Phase::Idle {

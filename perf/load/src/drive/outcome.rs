@@ -3,7 +3,7 @@
 use super::{Driver, Failure, LINGER};
 use crate::connection::Phase;
 use crate::protocol::{Finished, Protocol};
-use crate::tally::{Tally, micros};
+use crate::tally::{Answer, Tally, micros};
 use crate::verify;
 
 impl<P: Protocol> Driver<'_, P> {
@@ -43,17 +43,12 @@ impl<P: Protocol> Driver<'_, P> {
         if !(200..400).contains(&finished.status) {
             self.tally.errors.status += 1;
         }
-        if (self.orders.from..=self.orders.to).contains(&now) {
-            self.tally.requests += 1;
-            self.tally.bytes += finished.bytes;
-            let (late, took) = (now - connection.due.min(now), now - connection.since.min(now));
-            self.tally.uncorrected.saturating_record(micros(took));
-            if self.plan.is_some() {
-                self.tally.corrected.saturating_record(micros(late));
-            }
-            if let Some((_, latencies)) = &mut self.live {
-                latencies.saturating_record(micros(late));
-            }
+        let due = self.plan.is_some().then_some(connection.due);
+        let answer = Answer { due, since: connection.since, bytes: finished.bytes };
+        if self.tally.answered(&answer, now, self.orders.from, self.orders.to)
+            && let Some((_, latencies)) = &mut self.live
+        {
+            latencies.saturating_record(micros(now.saturating_sub(connection.due)));
         }
         if at_end || connection.blocked {
             // A response before the end of the upload: what else is sent would be misread.
@@ -130,16 +125,13 @@ impl<P: Protocol> Driver<'_, P> {
     pub(super) fn close(mut self) -> Tally {
         let end = self.now().min(self.orders.to);
         for (slot, connection) in self.connections.iter().enumerate() {
-            let mut oldest = u64::MAX;
             if connection.phase == Phase::Busy {
-                self.tally.in_flight += 1;
-                oldest = connection.due;
+                self.tally.under_way(connection.due, end);
             }
             if let Some(plan) = &self.plan {
-                self.tally.unsent += plan.unsent(slot, connection.turn, end);
-                oldest = oldest.min(plan.due_of(slot, connection.turn));
+                let unsent = plan.unsent(slot, connection.turn, end);
+                self.tally.not_sent(unsent, plan.due_of(slot, connection.turn), end);
             }
-            self.tally.oldest = self.tally.oldest.max(micros(end.saturating_sub(oldest)));
         }
         self.tally
     }

@@ -1,7 +1,8 @@
 //! Servers that do what no server should.
 
 use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::thread;
 
 use ringway_load::fnv::{Fnv, hex};
@@ -75,4 +76,39 @@ pub(crate) fn breaking() -> Server {
             let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc");
         }
     })
+}
+
+/// Answers `count` requests of the first connection that has one, and is gone.
+pub(crate) fn leaving(count: usize) -> Server {
+    let listener = own_listener();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let mut first = listener.incoming().flatten().find_map(|mut socket| {
+            request(&mut socket)?;
+            Some(socket)
+        });
+        drop(listener);
+        let Some(socket) = &mut first else { return };
+        for left in (0..count).rev() {
+            let _ = socket.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok");
+            if left == 0 || request(socket).is_none() {
+                return;
+            }
+        }
+    });
+    Server(address)
+}
+
+/// Nothing listens there.
+pub(crate) fn gone() -> Server {
+    Server(own_listener().local_addr().unwrap())
+}
+
+/// A listener on a loopback address that no other server has: when it is closed, its port is not
+/// given to another test.
+fn own_listener() -> TcpListener {
+    static NUMBER: AtomicU8 = AtomicU8::new(1);
+    let [.., high, low] = std::process::id().to_be_bytes();
+    let last = NUMBER.fetch_add(1, Ordering::Relaxed);
+    TcpListener::bind((Ipv4Addr::new(127, 64 | high, low, last), 0)).unwrap()
 }

@@ -1,0 +1,164 @@
+//! The two halves of a worker's turn: whoever was told of something reads and decides, then
+//! whoever has something to say sends. Sends in a row wake a peer on another core once, where
+//! each by itself would let it fall asleep and wake it again, and they stay in the cache.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+/// The turn of one worker.
+#[derive(Default)]
+pub(crate) struct Turn {
+    /// Who sends in the second half.
+    senders: RefCell<Vec<Waker>>,
+    /// Who leads the turn, while it waits for somebody to begin one.
+    leader: Cell<Option<Waker>>,
+    /// The task that stands behind all that are woken before it, and whom it wakes.
+    last: Cell<Option<Waker>>,
+    waiting: Cell<Option<Waker>>,
+}
+
+impl Turn {
+    /// Waits for the second half; to be followed by a send.
+    pub(crate) async fn second_half(&self) {
+        let mut queued = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut queued, true) {
+                return Poll::Ready(());
+            }
+            self.senders.borrow_mut().push(cx.waker().clone());
+            if let Some(leader) = self.leader.take() {
+                leader.wake();
+            }
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Whether anybody wants to send; the leader is woken when somebody does.
+    pub(crate) fn poll_senders(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.senders.borrow().is_empty() {
+            self.leader.set(None);
+            return Poll::Ready(());
+        }
+        self.leader.set(Some(cx.waker().clone()));
+        Poll::Pending
+    }
+
+    /// Lets everybody who was woken before have a turn, then wakes the senders. `wakers` is empty
+    /// before and after, and lent for its memory.
+    pub(crate) async fn pass(&self, wakers: &mut Vec<Waker>) {
+        if let Some(last) = self.last.take() {
+            let mut woken = false;
+            last.wake();
+            poll_fn(|cx| {
+                if std::mem::replace(&mut woken, true) {
+                    return Poll::Ready(());
+                }
+                self.waiting.set(Some(cx.waker().clone()));
+                Poll::Pending
+            })
+            .await;
+        }
+        std::mem::swap(&mut *self.senders.borrow_mut(), wakers);
+        wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Marks the end of the first half, again and again; a task of its own, because one that wakes
+    /// itself would not be put behind the others.
+    pub(crate) async fn stand_last(self: Rc<Self>) {
+        poll_fn::<(), _>(|cx| {
+            if let Some(waiting) = self.waiting.take() {
+                waiting.wake();
+            }
+            self.last.set(Some(cx.waker().clone()));
+            Poll::Pending
+        })
+        .await;
+    }
+
+    /// Frees what a burst has needed.
+    pub(crate) fn trim(&self) {
+        self.senders.borrow_mut().shrink_to_fit();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use std::future::Future as _;
+
+    use monoio::{LegacyDriver, RuntimeBuilder};
+
+    use super::*;
+
+    /// Leads turns for ever, as the reactor does.
+    async fn lead(turn: Rc<Turn>) {
+        let mut wakers = Vec::new();
+        loop {
+            poll_fn(|cx| turn.poll_senders(cx)).await;
+            turn.pass(&mut wakers).await;
+        }
+    }
+
+    #[test]
+    fn everybody_reads_before_anybody_sends() {
+        let mut event_loop = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
+        let log = event_loop.block_on(async {
+            let turn = Rc::<Turn>::default();
+            let log = Rc::<RefCell<Vec<String>>>::default();
+            let mut tasks = Vec::new();
+            for n in 0..3 {
+                let (own, said) = (Rc::clone(&turn), Rc::clone(&log));
+                tasks.push(monoio::spawn(async move {
+                    for round in 0..2 {
+                        said.borrow_mut().push(format!("{n} reads {round}"));
+                        own.second_half().await;
+                        said.borrow_mut().push(format!("{n} sends {round}"));
+                    }
+                }));
+                if n == 0 {
+                    // Somewhere among them.
+                    monoio::spawn(lead(Rc::clone(&turn)));
+                    monoio::spawn(Rc::clone(&turn).stand_last());
+                }
+            }
+            for task in tasks {
+                task.await;
+            }
+            log.take()
+        });
+        let halves: Vec<_> =
+            log.iter().map(|line| line.split(' ').nth(1).unwrap_or_default()).collect();
+        // Who has sent reads again at once, and sends in the second half of the next turn.
+        assert_eq!(halves[..3], ["reads"; 3], "{log:#?}");
+        for n in 0..3 {
+            let own: Vec<_> = log.iter().filter(|line| line.starts_with(&n.to_string())).collect();
+            assert_eq!(own.len(), 4, "{log:#?}");
+        }
+        let second = log.iter().position(|line| line.ends_with("sends 1")).unwrap();
+        let reads = log[..second].iter().filter(|line| line.ends_with("reads 1")).count();
+        assert_eq!(reads, 3, "{log:#?}");
+    }
+
+    #[test]
+    fn whoever_gives_up_before_the_second_half_is_no_hindrance() {
+        let mut event_loop = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
+        event_loop.block_on(async {
+            let turn = Rc::<Turn>::default();
+            monoio::spawn(lead(Rc::clone(&turn)));
+            monoio::spawn(Rc::clone(&turn).stand_last());
+            let given_up = Rc::clone(&turn);
+            monoio::spawn(async move {
+                let mut half = std::pin::pin!(given_up.second_half());
+                poll_fn(|cx| {
+                    assert!(half.as_mut().poll(cx).is_pending());
+                    Poll::Ready(())
+                })
+                .await;
+            });
+            monoio::spawn(async move { turn.second_half().await }).await;
+        });
+    }
+}
