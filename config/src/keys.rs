@@ -1,12 +1,13 @@
 //! The table of all keys: meaning, form, default, and the reason for the default.
 
+use crate::http2;
 use crate::ports::Ports;
 use crate::scalar::Scalar;
 use crate::service::{BALANCERS, PROTOCOLS};
 use crate::shape::Preset::{Absent, Depends, Required, Value};
 use crate::shape::{Key, Preset, Shape};
 
-const fn key(
+pub(crate) const fn key(
     name: &'static str,
     shape: Shape,
     preset: Preset,
@@ -16,11 +17,11 @@ const fn key(
     Key { name, shape, preset, about, reason }
 }
 
-const fn number(least: u64, most: u64) -> Scalar {
+pub(crate) const fn number(least: u64, most: u64) -> Scalar {
     Scalar::Number { least, most }
 }
 
-const fn bytes(least: u64, most: u64) -> Shape {
+pub(crate) const fn bytes(least: u64, most: u64) -> Shape {
     Shape::of(Scalar::Bytes { least, most })
 }
 
@@ -28,7 +29,7 @@ const fn bytes(least: u64, most: u64) -> Shape {
 const DURATION: Scalar = Scalar::Duration { least: 1 };
 const TIMEOUT: Shape = Shape::of(DURATION);
 const TIMEOUT_OR_OFF: Shape = Shape::or(DURATION, &["off"]);
-const MANY: u64 = u32::MAX as u64;
+pub(crate) const MANY: u64 = u32::MAX as u64;
 
 /// The whole file.
 pub(crate) static ROOT: Shape = Shape::Map(&[
@@ -57,7 +58,7 @@ pub(crate) static ROOT: Shape = Shape::Map(&[
     ),
     key("timeouts", Shape::Map(TIMEOUTS), Absent, "How long to wait for what.", ""),
     key("limits", Shape::Map(LIMITS), Absent, "How much of what.", ""),
-    key("http2", Shape::Map(HTTP2), Absent, "What one HTTP/2 connection may cost.", ""),
+    key("http2", Shape::Map(http2::KEYS), Absent, "What one HTTP/2 connection may cost.", ""),
     key("shutdown", Shape::Map(SHUTDOWN), Absent, "The end of the process.", ""),
     key("access_log", Shape::Map(ACCESS_LOG), Absent, "One line for each exchange.", ""),
     key("log", Shape::Map(LOG), Absent, "The program's own log, on standard error.", ""),
@@ -365,58 +366,6 @@ const LIMITS: &[Key] = &[
         Value("8192"),
         "The most idle connections kept to one endpoint by each worker; 0 keeps none.",
         "Above any usual concurrency, so that a burst does not open connections anew; `idle_upstream` clears what stays unused.",
-    ),
-];
-
-const HTTP2: &[Key] = &[
-    key(
-        "streams",
-        Shape::of(number(1, 10_000)),
-        Value("100"),
-        "The most streams at a time (SETTINGS_MAX_CONCURRENT_STREAMS); more are refused.",
-        "The least that RFC 9113 section 6.5.2 recommends; gRPC libraries open further connections beyond it.",
-    ),
-    key(
-        "stream_window",
-        bytes(65_535, 1 << 30),
-        Value("256KiB"),
-        "How much of one request's body may come in before it is passed on.",
-        "Fills a link of 200 Mbit/s at 10 ms; the protocol's own 64 KiB would fill a quarter of that.",
-    ),
-    key(
-        "connection_window",
-        bytes(65_535, 1 << 30),
-        Value("1MiB"),
-        "The same for all streams of a connection: the most memory that its requests take.",
-        "Four stalled streams, until others wait too (Linkerd's is 1 MiB).",
-    ),
-    key(
-        "send_bytes",
-        bytes(16 << 10, 1 << 30),
-        Value("256KiB"),
-        "How much of all responses of a connection may wait for a client that does not take it.",
-        "As much as one buffer of a response that streams: more would only wait longer.",
-    ),
-    key(
-        "control_frames",
-        Shape::of(number(100, MANY)),
-        Value("1000"),
-        "PING, SETTINGS, PRIORITY, WINDOW_UPDATE and unknown frames at once, of each; a tenth of it comes back each second, and more with the traffic they belong to. Beyond it the connection is closed with ENHANCE_YOUR_CALM.",
-        "gRPC sends a PING each round trip while it measures bandwidth; floods (CVE-2019-9512 to 9518) send thousands for nothing. Envoy allows 1,000 in its queue.",
-    ),
-    key(
-        "resets",
-        Shape::of(number(10, MANY)),
-        Value("200"),
-        "Requests that a client may cancel at once; a tenth of it comes back each second, and one with each response. Beyond it the connection is closed with ENHANCE_YOUR_CALM.",
-        "Rapid reset (CVE-2023-44487) cancels all of thousands; hedging clients cancel half of theirs at the most. Envoy begins to count at 500.",
-    ),
-    key(
-        "stream_errors",
-        Shape::of(number(10, MANY)),
-        Value("1024"),
-        "Streams in a connection's life that are reset because they break the protocol or are too many; beyond it the connection is closed with ENHANCE_YOUR_CALM.",
-        "MadeYouReset (CVE-2025-8671) provokes resets; the h2 crate's own limit.",
     ),
 ];
 

@@ -34,6 +34,7 @@ matrix!(
     an_idle_connection_is_ended,
     refused_streams_are_sent_again,
     grpc_is_answered_in_its_own_way,
+    connect_opens_a_tunnel_on_its_stream,
 );
 
 fn requests_and_responses_pass(cell: Cell) {
@@ -424,4 +425,35 @@ fn grpc_is_answered_in_its_own_way(cell: Cell) {
     // Others are answered by a status.
     let mut session = Session::connect(proxy.settings.address("lost"));
     assert_eq!(session.get("/").status(), Some(404));
+}
+
+/// Other streams of the connection go on beside it.
+fn connect_opens_a_tunnel_on_its_stream(cell: Cell) {
+    let origin = Origin::echo("o");
+    let settings = Settings::default()
+        .service("app", &[origin.address])
+        .listener("web", &["service: app", "allow_connect: true"])
+        .listener("shut", &["service: app"]);
+    let proxy = Proxy::start(cell, settings);
+    let fields = [(":method", "CONNECT"), (":authority", "app:80")];
+    let block = literals(&fields);
+    let mut session = Session::connect(proxy.web());
+    let tunnel = session.open("GET", "/before", &[], true);
+    assert_eq!(session.answer(tunnel).status(), Some(200));
+    let tunnel = session.raw(END_HEADERS, &block);
+    assert_eq!(session.head(tunnel).status(), Some(200));
+    for i in 0..2 {
+        let inner = format!("GET /in/{i} HTTP/1.1\r\nHost: db\r\n\r\n");
+        session.data(tunnel, inner.as_bytes(), false);
+        wait::until(Duration::from_secs(5), "the answer comes through", || {
+            session.said().stream(tunnel).text().contains(&format!("target=/in/{i} "))
+        });
+        assert_eq!(session.get("/beside").status(), Some(200));
+    }
+    assert!(origin.complete("/in/").iter().all(|r| r.values("via").is_empty()));
+    session.data(tunnel, b"", true);
+    assert!(session.answer(tunnel).ended, "the end of one side ends the other");
+    let mut session = Session::connect(proxy.settings.address("shut"));
+    let refused = session.raw(END_HEADERS, &block);
+    assert_eq!(session.answer(refused).status(), Some(405));
 }

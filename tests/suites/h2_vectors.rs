@@ -252,10 +252,13 @@ fn attack(case: &Case, address: SocketAddr, origin: &Origin) -> Result<String, S
                 frame(kind::WINDOW_UPDATE, 0, 0, &1_u32.to_be_bytes())
             });
             for bytes in flood.chain(harmless.take(if repeat.no_read { 120 } else { 0 })) {
-                if let Err(error) = client.try_send(bytes) {
+                match client.try_send(bytes) {
                     // Not taken for long is no end.
-                    closed.store(error.kind() != ErrorKind::WouldBlock, Ordering::Relaxed);
-                    break;
+                    Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                        closed.store(true, Ordering::Relaxed);
+                        break;
+                    }
+                    _ => {}
                 }
             }
             done.store(true, Ordering::Relaxed);

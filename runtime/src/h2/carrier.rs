@@ -16,10 +16,11 @@ use ringway_core::time::Instant;
 use ringway_core::wire::h2::flood::{Allowances, Frames};
 
 use super::chunk::Chunk;
+use super::closed;
 use super::fault::fault;
 use super::link::{Link, Wire};
 use crate::clock;
-use crate::metrics::Series;
+use crate::metrics::{Counter, Series};
 use crate::settings::Settings;
 use crate::socket::{Reader, Writer};
 use crate::timers::{Alarm, Timers};
@@ -37,6 +38,8 @@ pub(crate) struct Carrier {
     riding: Cell<usize>,
     carried: Cell<usize>,
     closed: Cell<bool>,
+    /// What the endpoint has done that ended it.
+    blamed: Cell<Option<Counter>>,
     /// No further exchange is to get on: its endpoint is gone.
     retired: Cell<bool>,
     /// The peer's SETTINGS are not waited for.
@@ -75,6 +78,7 @@ impl Carrier {
             riding: Cell::new(0),
             carried: Cell::new(0),
             closed: Cell::new(false),
+            blamed: Cell::new(None),
             retired: Cell::new(false),
             trusted: Cell::new(false),
             driver: Cell::new(None),
@@ -82,6 +86,11 @@ impl Carrier {
         });
         let driver = Driver::new(Rc::clone(&carrier), connection, settings, timers, series);
         Ok((carrier, driver.drive()))
+    }
+
+    /// What has ended it, if that was the endpoint's doing.
+    pub(super) const fn blamed(&self) -> Option<Counter> {
+        self.blamed.get()
     }
 
     pub(super) fn link(&self) -> &Rc<Link> {
@@ -171,8 +180,13 @@ impl Ride {
 impl Drop for Ride {
     fn drop(&mut self) {
         let carrier = &self.carrier;
-        carrier.riding.set(carrier.riding.get() - 1);
-        carrier.wake();
+        let riding = carrier.riding.get() - 1;
+        carrier.riding.set(riding);
+        if riding == 0 {
+            carrier.wake();
+        } else {
+            carrier.waiting.take().into_iter().for_each(Waker::wake);
+        }
     }
 }
 
@@ -228,11 +242,14 @@ impl Driver {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.carrier.driver.set(Some(cx.waker().clone()));
         loop {
-            if Pin::new(&mut self.connection).poll(cx).is_ready() {
+            if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
+                let broken = ended.as_ref().err().filter(|error| error.is_library());
+                self.carrier.blamed.set(broken.map(closed::failed));
                 return Poll::Ready(());
             }
             self.count();
-            if self.carrier.link.flood().is_some() {
+            if let Some(flood) = self.carrier.link.flood() {
+                self.carrier.blamed.set(Some(closed::flooded(flood)));
                 return Poll::Ready(());
             }
             let settled = self.carrier.link.frames(|frames| frames.is_settled());

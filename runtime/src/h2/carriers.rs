@@ -178,6 +178,9 @@ async fn dial(worker: &Rc<Worker>, attempt: &Attempt) -> Result<Rc<Carrier>, Fau
         if survives(Box::pin(driver).as_mut()).await.is_none() {
             worker.metrics().count(Counter::Panics);
         }
+        if let Some(counter) = driven.blamed() {
+            worker.metrics().count(counter);
+        }
         worker.carriers.drop_off(endpoint, &driven);
     });
     Ok(carrier)

@@ -6,6 +6,7 @@ mod call;
 mod carrier;
 mod carriers;
 mod chunk;
+pub(crate) mod closed;
 mod fault;
 mod head;
 mod incoming;

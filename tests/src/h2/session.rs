@@ -53,10 +53,14 @@ impl Session {
             (":path", path),
         ];
         fields.extend_from_slice(more);
-        let flags = END_HEADERS | if end { END_STREAM } else { 0 };
+        self.raw(END_HEADERS | if end { END_STREAM } else { 0 }, &literals(&fields))
+    }
+
+    /// Begins a stream with this header block; the stream.
+    pub fn raw(&mut self, flags: u8, block: &[u8]) -> u32 {
         let stream = self.next;
         self.next += 2;
-        self.client.send(frame(kind::HEADERS, flags, stream, &literals(&fields)));
+        self.client.send(frame(kind::HEADERS, flags, stream, block));
         stream
     }
 

@@ -1,17 +1,14 @@
-//! The time limits that a connection is under beside those of its streams, and what its end is
-//! counted as.
+//! The time limits that a connection is under beside those of its streams.
 
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use h2::Reason;
 use ringway_core::time::Instant;
-use ringway_core::wire::h2::flood::Flood;
 
 use super::LINGER;
 use crate::clock;
 use crate::h2::Link;
-use crate::metrics::Counter;
 use crate::settings::Settings;
 use crate::timers::{Alarm, Timers};
 use crate::worker::DRAIN_IDLE;
@@ -93,35 +90,4 @@ impl Limits {
         self.alarm.set(deadline);
         self.alarm.poll(cx).map(|()| reason)
     }
-}
-
-/// What such a flood is counted as.
-pub(super) const fn counter(flood: Flood) -> Counter {
-    match flood {
-        Flood::Priority => Counter::FloodPriority,
-        Flood::Reset => Counter::FloodReset,
-        Flood::Settings => Counter::FloodSettings,
-        Flood::Ping => Counter::FloodPing,
-        Flood::WindowUpdate => Counter::FloodWindowUpdate,
-        Flood::Other => Counter::FloodOther,
-        Flood::Stall => Counter::FloodStall,
-    }
-}
-
-/// What an end that the `h2` crate has brought about is counted as. It names the limit that was
-/// crossed in a GOAWAY's debug data and nowhere else.
-pub(super) fn counter_of(error: &h2::Error) -> Counter {
-    if error.reason() != Some(Reason::ENHANCE_YOUR_CALM) {
-        return Counter::ProtocolErrors;
-    }
-    let text = error.to_string();
-    let named = [
-        ("too_many_internal_resets", Counter::FloodStreamErrors),
-        ("too_many_resets", Counter::FloodReset),
-        ("too_many_continuations", Counter::FloodHeaders),
-        ("header_list", Counter::FloodHeaders),
-        ("data_frames", Counter::FloodData),
-    ];
-    let known = named.into_iter().find(|(name, _)| text.contains(name));
-    known.map_or(Counter::FloodOther, |(_, counter)| counter)
 }

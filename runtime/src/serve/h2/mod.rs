@@ -23,7 +23,7 @@ use ringway_core::wire::h2::flood::{Allowances, Frames};
 use crate::accept::Entrance;
 use crate::clock;
 use crate::connection::survives;
-use crate::h2::{Chunk, Link, Wire};
+use crate::h2::{Chunk, Link, Wire, closed};
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
 use crate::serve::Parts;
@@ -232,7 +232,7 @@ impl<'a> Driver<'a> {
             return self.limits.poll_closing(cx);
         }
         if let Some(flood) = self.link.flood() {
-            worker.metrics().count(limits::counter(flood));
+            worker.metrics().count(closed::flooded(flood));
             tracing::debug!(peer = %self.place.peer, ?flood, "flooded");
             self.close(Reason::ENHANCE_YOUR_CALM);
             return Poll::Pending;
@@ -260,7 +260,7 @@ impl<'a> Driver<'a> {
     fn failed(&self, error: &::h2::Error) {
         if error.is_library() {
             let metrics = self.place.worker.metrics();
-            metrics.count(limits::counter_of(error));
+            metrics.count(closed::failed(error));
             tracing::debug!(peer = %self.place.peer, %error, "the connection was closed");
         }
     }
