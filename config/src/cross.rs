@@ -28,10 +28,7 @@ pub(crate) fn check(root: &Node, report: &mut Report) {
         match text(listener, "kind").unwrap_or("gateway") {
             "inbound" => inbound(listener, &path, report),
             "gateway" => gateway(listener, &path, &known, routes, report),
-            _ => {
-                only(listener, "service", "gateway", &path, report);
-                only(listener, "target", "inbound", &path, report);
-            }
+            _ => outbound(listener, &path, report),
         }
     }
     for service in services {
@@ -144,6 +141,16 @@ fn inbound(listener: &Node, path: &str, report: &mut Report) {
     }
 }
 
+fn outbound(listener: &Node, path: &str, report: &mut Report) {
+    only(listener, "service", "gateway", path, report);
+    only(listener, "target", "inbound", path, report);
+    if let Some(protocol) = listener.get("protocol").filter(|node| node.text() == Some("opaque")) {
+        let hint = "outbound connections are routed by Host, which only HTTP has";
+        let path = format!("{path}.protocol");
+        report.add(protocol.place, &path, protocol.shown(), "`detect` or `http`", hint);
+    }
+}
+
 fn gateway(
     listener: &Node,
     path: &str,
@@ -161,7 +168,8 @@ fn gateway(
         return;
     };
     let Some(name) = service.text() else { return };
-    if services.contains(name) {
+    // Which services manifests bring only shows while running.
+    if routes || services.contains(name) {
         return;
     }
     let near = match report.is_full() {

@@ -53,6 +53,8 @@ fn listener(node: &Node) -> Option<Listener> {
     let mut listener = Listener::new(section.text("name")?, section.parse("address")?, kind);
     listener.service = section.text("service").map(ToOwned::to_owned);
     listener.target = section.parse("target");
+    listener.protocol = section.choice("protocol").unwrap_or(listener.protocol);
+    listener.opaque_ports = section.parse("opaque_ports").unwrap_or(listener.opaque_ports);
     listener.allow_connect = section.boolean("allow_connect").unwrap_or(listener.allow_connect);
     listener.forwarded = section.choice("forwarded").unwrap_or(listener.forwarded);
     listener.via = section.boolean("via").unwrap_or(listener.via);
@@ -104,6 +106,7 @@ fn timeouts(section: &Section<'_>) -> Timeouts {
     let default = Timeouts::default();
     Timeouts {
         head: section.duration("head", default.head),
+        detect: section.duration("detect", default.detect),
         idle_client: section.duration("idle_client", default.idle_client),
         idle_upstream: section.duration("idle_upstream", default.idle_upstream),
         connect: section.duration("connect", default.connect),

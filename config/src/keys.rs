@@ -1,5 +1,6 @@
 //! The table of all keys: meaning, form, default, and the reason for the default.
 
+use crate::ports::Ports;
 use crate::scalar::Scalar;
 use crate::service::BALANCERS;
 use crate::shape::Preset::{Absent, Depends, Required, Value};
@@ -111,7 +112,7 @@ static LISTENER: Shape = Shape::Map(&[
         "service",
         Shape::of(Scalar::Name),
         Absent,
-        "Gateway only: the service for requests that match no route.",
+        "Gateway only: the service for requests that match no route, and for opaque connections; from `services` or, where there are some, from the manifests.",
         "Without it they get 404: traffic goes nowhere by accident.",
     ),
     key(
@@ -120,6 +121,20 @@ static LISTENER: Shape = Shape::Map(&[
         Absent,
         "Inbound only, and required there: the local application.",
         "",
+    ),
+    key(
+        "protocol",
+        Shape::of(Scalar::Choice(&["detect", "http", "opaque"])),
+        Depends("`http` for a gateway, else `detect`"),
+        "`detect`: a connection's first bytes decide between HTTP/1, HTTP/2 and opaque. `http`: what is neither is malformed HTTP/1, and answered so. `opaque`: bytes are passed on as they come, to `service` or `target`. Unless it is `opaque`, a service's `appProtocol` and `config.linkerd.io/opaque-ports` count before it.",
+        "As Linkerd has it between applications; a reverse proxy is for HTTP, and a clear 400 helps more there than a guess. On a listener whose opaque connections have nowhere to go (outbound, or a gateway without `service`), `detect` is `http`.",
+    ),
+    key(
+        "opaque_ports",
+        Shape::or(Scalar::Ports, &["off"]),
+        Value(Ports::OPAQUE),
+        "Where the protocol is detected: connections are opaque at once when one of these is the listener's own port, its service's or its target's.",
+        "Linkerd's: there the server speaks first, or what is spoken is known not to be HTTP, and the server's greeting is not to wait for the end of detection.",
     ),
     key(
         "allow_connect",
@@ -250,6 +265,13 @@ const TIMEOUTS: &[Key] = &[
         "Linkerd's time for protocol detection: ample for slow links, short for those who send slowly on purpose.",
     ),
     key(
+        "detect",
+        TIMEOUT,
+        Value("10s"),
+        "Where the protocol is detected: from the connection's begin to the bytes that decide it; then it is opaque.",
+        "Linkerd's. Clients that wait for the server to speak are held up for so long unless their port is in `opaque_ports`.",
+    ),
+    key(
         "idle_client",
         TIMEOUT,
         Value("1m"),
@@ -295,8 +317,8 @@ const TIMEOUTS: &[Key] = &[
         "tunnel_idle",
         TIMEOUT_OR_OFF,
         Value("1h"),
-        "How long an upgraded connection or tunnel may stand still.",
-        "WebSockets are quiet by nature but ping within minutes; an hour frees those whose peer is gone.",
+        "How long an upgraded connection, a tunnel or an opaque connection may stand still.",
+        "WebSockets are quiet by nature but ping within minutes, and pools of database connections rest for long; an hour (Envoy's) frees those whose peer is gone.",
     ),
 ];
 

@@ -19,6 +19,7 @@ mod hint;
 mod keys;
 mod listener;
 mod load;
+mod ports;
 mod reference;
 mod scalar;
 mod schema;
@@ -29,8 +30,9 @@ mod tree;
 
 pub use change::{Change, ChangedListener, change};
 pub use error::{Errors, Problem, SHOWN};
-pub use listener::{ForwardedMode, Kind, Listener};
+pub use listener::{ForwardedMode, Kind, Listener, Protocol};
 pub use load::{Env, fuzzing, load, read};
+pub use ports::{NotPorts, Ports};
 pub use reference::reference;
 pub use schema::schema;
 pub use service::{Host, HostPort, NotHostPort, StaticEndpoint, StaticService};

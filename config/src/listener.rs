@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ports::Ports;
+
 /// One accepting address.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Listener {
@@ -19,6 +21,11 @@ pub struct Listener {
     /// Inbound: the local application; always there for that kind, never for another.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub target: Option<SocketAddr>,
+    /// What its connections may speak. Default `http` for a gateway, else `detect`.
+    pub protocol: Protocol,
+    /// Where it detects: ports whose connections are opaque at once, be it the listener's own port,
+    /// its service's or its target's. Default [`Ports::OPAQUE`] (Linkerd).
+    pub opaque_ports: Ports,
     /// Whether CONNECT opens a tunnel. Default no: 405.
     pub allow_connect: bool,
     /// How the client is made known upstream. Default `x-forwarded` for a gateway, else `off`.
@@ -37,6 +44,8 @@ impl Listener {
             kind,
             service: None,
             target: None,
+            protocol: kind.protocol(),
+            opaque_ports: Ports::opaque(),
             allow_connect: false,
             forwarded: kind.forwarded(),
             via: true,
@@ -65,6 +74,38 @@ impl Kind {
         match self {
             Self::Gateway => ForwardedMode::XForwarded,
             Self::Outbound | Self::Inbound => ForwardedMode::Off,
+        }
+    }
+
+    /// The kind's `protocol` unless the file says otherwise: in a mesh anything comes along, a
+    /// reverse proxy is for HTTP.
+    #[must_use]
+    pub const fn protocol(self) -> Protocol {
+        match self {
+            Self::Gateway => Protocol::Http,
+            Self::Outbound | Self::Inbound => Protocol::Detect,
+        }
+    }
+}
+
+/// What the connections of a listener may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// Their first bytes decide: HTTP/1, HTTP/2, or opaque.
+    Detect,
+    /// HTTP/1 or HTTP/2: whatever else comes is malformed HTTP.
+    Http,
+    /// Anything, passed on as it comes.
+    Opaque,
+}
+
+impl From<Protocol> for ringway_core::snapshot::Protocol {
+    fn from(protocol: Protocol) -> Self {
+        match protocol {
+            Protocol::Detect => Self::Detect,
+            Protocol::Http => Self::Http,
+            Protocol::Opaque => Self::Opaque,
         }
     }
 }

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ringway_core::time::Duration;
 
 use crate::duration;
+use crate::ports::Ports;
 use crate::service::{HostPort, NotHostPort};
 use crate::settings::Sink;
 
@@ -30,6 +31,8 @@ pub(crate) enum Scalar {
     Connect,
     /// `host:port`.
     HostPort,
+    /// Ports and ranges of ports.
+    Ports,
     /// A path of a directory.
     Directory,
     /// A path of a file.
@@ -63,6 +66,7 @@ impl Scalar {
                 String::from("an IP address and port such as `127.0.0.1:8080`")
             }
             Self::HostPort => String::from("`host:port`, such as `127.0.0.1:8080`"),
+            Self::Ports => String::from("ports such as `25,587,4000-4100`"),
             Self::Directory => String::from("the path of a directory"),
             Self::File => String::from("the path of a file"),
             Self::Level => String::from("`error`, `warn`, `info`, `debug`, `trace` or `off`"),
@@ -99,6 +103,7 @@ impl Scalar {
             Self::HostPort => {
                 text.parse::<HostPort>().map(|_| ()).map_err(|error| error.to_string())
             }
+            Self::Ports => text.parse::<Ports>().map(|_| ()).map_err(|error| error.to_string()),
             Self::Directory | Self::File if text.is_empty() || text.contains('\0') => {
                 Err(String::new())
             }

@@ -83,6 +83,10 @@ fn scalar(form: Scalar) -> Value {
         Scalar::Listen | Scalar::Connect | Scalar::HostPort => {
             json!({ "type": "string", "pattern": "^.+:[0-9]{1,5}$" })
         }
+        Scalar::Ports => json!({ "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": 65535 },
+            { "type": "string", "pattern": "^ *[0-9]{1,5}(-[0-9]{1,5})?( *, *[0-9]{1,5}(-[0-9]{1,5})?)* *$" },
+        ] }),
         Scalar::Directory | Scalar::File | Scalar::Level => {
             json!({ "type": "string", "minLength": 1 })
         }

@@ -133,6 +133,10 @@ pub struct Timeouts {
     /// From a request's first byte to the end of its head; then 408. Default 10 s.
     #[serde(serialize_with = "duration::serialize")]
     pub head: Duration,
+    /// Where the protocol is detected: from the connection's begin to the bytes that decide it;
+    /// then it is opaque. Default 10 s (Linkerd).
+    #[serde(serialize_with = "duration::serialize")]
+    pub detect: Duration,
     /// A client connection between requests. Default 60 s.
     #[serde(serialize_with = "duration::serialize")]
     pub idle_client: Duration,
@@ -152,8 +156,8 @@ pub struct Timeouts {
     /// From the whole request sent to the response's head; then 504. Default `None` (`off`).
     #[serde(serialize_with = "duration::serialize_optional")]
     pub response: Option<Duration>,
-    /// An upgraded connection (WebSocket) or CONNECT tunnel in which nothing moved. Default 1 h;
-    /// `None` is `off`.
+    /// An upgraded connection (WebSocket), CONNECT tunnel or opaque connection in which nothing
+    /// moved. Default 1 h; `None` is `off`.
     #[serde(serialize_with = "duration::serialize_optional")]
     pub tunnel_idle: Option<Duration>,
 }
@@ -162,6 +166,7 @@ impl Default for Timeouts {
     fn default() -> Self {
         Self {
             head: Duration::from_secs(10),
+            detect: Duration::from_secs(10),
             idle_client: Duration::from_secs(60),
             idle_upstream: Duration::from_secs(30),
             connect: Duration::from_secs(1),

@@ -74,12 +74,12 @@ fn the_full_example_has_the_defaults() {
 fn every_key_is_decoded() {
     let config = accepted(
         "listeners:\n\
-         - {name: a, address: '[::]:0', kind: outbound, allow_connect: true, forwarded: rfc7239, via: false}\n\
+         - {name: a, address: '[::]:0', kind: outbound, protocol: http, opaque_ports: '25,4000-4100', allow_connect: true, forwarded: rfc7239, via: false}\n\
          workers: {count: 3, pin: never, driver: epoll}\n\
          admin: {address: off}\n\
          services:\n  s: {port: 81, endpoints: [h:1], balancer: least-request}\n  t: [h:1]\n\
          discovery: {manifests: m, namespace: n, dns: {min_ttl: 2s, max_ttl: 3s}}\n\
-         timeouts: {head: 1ms, idle_client: 2ms, idle_upstream: 3ms, connect: 4ms, connect_inbound: 5ms,\n  \
+         timeouts: {head: 1ms, detect: 9ms, idle_client: 2ms, idle_upstream: 3ms, connect: 4ms, connect_inbound: 5ms,\n  \
            body_idle: 6ms, response: 7ms, tunnel_idle: off}\n\
          limits: {head_bytes: 200KiB, target_bytes: 300, fields: 9, connections: 10, pool_idle_per_endpoint: 0}\n\
          shutdown: {grace: 0s}\n\
@@ -88,8 +88,8 @@ fn every_key_is_decoded() {
     );
     let resolved = serde_json::to_value(&config).unwrap();
     let expected = serde_json::json!({
-        "listeners": [{"name": "a", "address": "[::]:0", "kind": "outbound", "allow_connect": true,
-            "forwarded": "rfc7239", "via": false}],
+        "listeners": [{"name": "a", "address": "[::]:0", "kind": "outbound", "protocol": "http",
+            "opaque_ports": "25,4000-4100", "allow_connect": true, "forwarded": "rfc7239", "via": false}],
         "workers": {"count": 3, "pin": "never", "driver": "epoll"},
         "admin": {"address": "off"},
         "services": {
@@ -99,7 +99,7 @@ fn every_key_is_decoded() {
                 "balancer": "peak-ewma", "connect_timeout": "4ms"},
         },
         "discovery": {"manifests": "conf/m", "namespace": "n", "dns": {"min_ttl": "2s", "max_ttl": "3s"}},
-        "timeouts": {"head": "1ms", "idle_client": "2ms", "idle_upstream": "3ms", "connect": "4ms",
+        "timeouts": {"head": "1ms", "detect": "9ms", "idle_client": "2ms", "idle_upstream": "3ms", "connect": "4ms",
             "connect_inbound": "5ms", "body_idle": "6ms", "response": "7ms", "tunnel_idle": "off"},
         "limits": {"head_bytes": 204_800, "target_bytes": 300, "fields": 9, "connections": 10,
             "pool_idle_per_endpoint": 0},
@@ -125,7 +125,7 @@ fn both_statements_of_the_defaults_agree() {
     let resolved = serde_json::to_value(Config::default()).unwrap();
     let mut compared = 0;
     compare(&schema(), &resolved, "", &mut compared);
-    assert_eq!(compared, 25, "keys outside listeners and services that have a default");
+    assert_eq!(compared, 26, "keys outside listeners and services that have a default");
 }
 
 fn compare(schema: &Value, resolved: &Value, path: &str, compared: &mut usize) {

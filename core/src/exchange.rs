@@ -10,6 +10,9 @@
 //! Every attempt holds one ticket: the endpoint's outstanding count. It is closed by `failed` or
 //! by `close`, whichever comes first, and so exactly once. A flow that is given up because the
 //! client left is closed like any other.
+//!
+//! An opaque connection is one exchange too: it has no head and no answer, and in place of `heard`
+//! its attempt is `connected`.
 
 use std::rc::Rc;
 
@@ -21,7 +24,7 @@ use crate::policy::answer::{self, Answer, Scheme};
 use crate::policy::classify::classify;
 use crate::policy::retry::{MAX_ATTEMPTS, Retry, retry};
 pub use crate::policy::retry::{Sent, Written};
-use crate::record::Record;
+use crate::record::{Closing, Record};
 use crate::snapshot::{Backend, Filters, HeaderEdits, Rule};
 use crate::time::{Duration, Instant};
 
@@ -53,7 +56,8 @@ pub struct Flow {
 #[derive(Clone, Copy, Debug)]
 struct Found {
     listener: u32,
-    rule: u32,
+    /// The listener's opaque one when there is none.
+    rule: Option<u32>,
     backend: Option<u32>,
     prefix: u32,
 }
@@ -122,9 +126,32 @@ pub struct End {
 impl Flow {
     /// Routes a request that came on the view's `listener`.
     pub fn open(head: &RequestHead<'_>, listener: usize, world: &mut World, now: Instant) -> Self {
-        let view = Rc::clone(world.view());
-        let mut flow = Self {
-            view,
+        let mut flow = Self::new(head.method, head.upgrade != Upgrade::None, world, now);
+        flow.route(head, listener, world);
+        flow
+    }
+
+    /// Finds the way of a connection that came on the view's `listener` and is passed on as it
+    /// comes.
+    pub fn open_opaque(listener: usize, world: &mut World, now: Instant) -> Self {
+        // Like the tunnel that a CONNECT asks for.
+        let mut flow = Self::new(Method::Connect, false, world, now);
+        let view = Rc::clone(&flow.view);
+        if view.snapshot().generation == 0 {
+            flow.give_up(Fault::us(Stage::Route, Cause::NotReady));
+            return flow;
+        }
+        let routes = view.snapshot().listeners.get(listener);
+        match routes.and_then(|routes| routes.opaque.as_ref()) {
+            Some(rule) => flow.take_rule(rule, (listener, None, 0), world),
+            None => flow.give_up(Fault::us(Stage::Route, Cause::NoRoute)),
+        }
+        flow
+    }
+
+    fn new(method: Method, upgrade: bool, world: &World, now: Instant) -> Self {
+        Self {
+            view: Rc::clone(world.view()),
             start: now,
             deadline: Instant::NEVER,
             begun: now,
@@ -134,13 +161,11 @@ impl Flow {
             last: None,
             found: None,
             state: State::Pick,
-            method: head.method,
-            upgrade: head.upgrade != Upgrade::None,
+            method,
+            upgrade,
             fresh: false,
             attempts: 0,
-        };
-        flow.route(head, listener, world);
-        flow
+        }
     }
 
     fn route(&mut self, head: &RequestHead<'_>, listener: usize, world: &mut World) {
@@ -153,13 +178,17 @@ impl Flow {
         let Some(found) = table.and_then(|table| table.find(head)) else {
             return self.give_up(Fault::us(Stage::Route, Cause::NoRoute));
         };
-        let rule = found.rule;
+        self.take_rule(found.rule, (listener, Some(found.index), found.matched_prefix), world);
+    }
+
+    /// Follows the rule that was found, of that listener and number, with so much of the path.
+    fn take_rule(&mut self, rule: &Rule, at: (usize, Option<u32>, usize), world: &mut World) {
         let backend = choose(&rule.backends, world);
         self.found = Some(Found {
-            listener: index(listener),
-            rule: found.index,
+            listener: index(at.0),
+            rule: at.1,
             backend: backend.map(index),
-            prefix: index(found.matched_prefix),
+            prefix: index(at.2),
         });
         self.deadline = rule.timeouts.request.map_or(Instant::NEVER, |limit| self.start + limit);
         if let Some(redirect) = &rule.redirect {
@@ -253,6 +282,20 @@ impl Flow {
         if tunnel { Verdict::Tunnel } else { Verdict::Relay }
     }
 
+    /// The endpoint of an opaque connection is reached. How soon says nothing of how fast it works,
+    /// so nothing is learned from it: such connections are balanced by their number.
+    pub const fn connected(&mut self, now: Instant) {
+        self.replied = Some(now);
+        self.state = State::Relaying;
+    }
+
+    /// See [`Self::close`]; for an opaque connection.
+    pub fn close_opaque(self, end: End, world: &mut World, now: Instant) -> Closing {
+        let relayed = matches!(self.state, State::Relaying);
+        let connected = self.replied.filter(|_| relayed).map(|at| at.since(self.start));
+        Closing::new(&self.close(end, world, now), connected)
+    }
+
     /// Ends the exchange and its ticket, whatever state it is in.
     pub fn close(mut self, end: End, world: &mut World, now: Instant) -> Record {
         let outcome = match (end.fault, self.state) {
@@ -307,7 +350,10 @@ impl Flow {
     pub fn rule(&self) -> Option<&Rule> {
         let found = self.found?;
         let routes = self.view.snapshot().listeners.get(found.listener as usize)?;
-        routes.table.rule(found.rule)
+        match found.rule {
+            Some(rule) => routes.table.rule(rule),
+            None => routes.opaque.as_ref(),
+        }
     }
 
     fn backend(&self) -> Option<&Backend> {

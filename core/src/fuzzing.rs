@@ -6,6 +6,7 @@ use crate::policy::forward::{Applied, Client, ForwardedMode, Hop, request_edits,
 use crate::wire::h1::chunked::{Decoder, Event};
 use crate::wire::h1::encode;
 use crate::wire::h1::head::{FieldTable, Limits, Parsed, request, response};
+use crate::wire::sniff::{Expect, ServerName, Sniffed, Sniffer, server_name};
 
 /// A request head that is accepted is written so that it reads back the same, whole.
 pub fn request_head(bytes: &[u8]) {
@@ -96,4 +97,31 @@ fn decode(body: &[u8], step: usize) -> Option<(Vec<u8>, Vec<u8>, usize, bool)> {
         at += used;
     }
     Some((data, trailers, at, decoder.is_done()))
+}
+
+/// What a connection is taken for, and which server it asks for, does not depend on how its first
+/// bytes are split, nor on what follows them. The first byte chooses the split.
+pub fn sniff(bytes: &[u8]) {
+    let Some((&step, bytes)) = bytes.split_first() else {
+        return;
+    };
+    for expect in [Expect::Anything, Expect::Http] {
+        let whole = Sniffer::new(expect).look(bytes);
+        for step in [1, usize::from(step).max(1)] {
+            let mut sniffer = Sniffer::new(expect);
+            let mut last = Sniffed::NeedMore;
+            for end in (0..bytes.len()).step_by(step).chain([bytes.len()]) {
+                let sniffed = sniffer.look(&bytes[..end]);
+                assert!(last == Sniffed::NeedMore || last == sniffed, "{last:?}, then {sniffed:?}");
+                last = sniffed;
+            }
+            assert_eq!(last, whole);
+        }
+    }
+    let mut last = ServerName::NeedMore;
+    for end in 0..=bytes.len() {
+        let name = server_name(&bytes[..end]);
+        assert!(last == ServerName::NeedMore || last == name, "{last:?}, then {name:?}");
+        last = name;
+    }
 }

@@ -1,4 +1,5 @@
-//! The facts of one exchange: what metrics, access log and (later) traces and tap read.
+//! The facts of one exchange, or of one opaque connection: what metrics, access log and (later)
+//! traces and tap read.
 
 use crate::cluster::EndpointId;
 use crate::message::{Fault, Method};
@@ -31,6 +32,42 @@ pub struct Record {
     pub received: u64,
     /// Response body bytes given to the client.
     pub sent: u64,
+}
+
+/// Exactly one per opaque connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closing {
+    /// The endpoint that was tried last.
+    pub endpoint: Option<EndpointId>,
+    /// Why it was not carried to the end that both sides gave it; `None` when it was.
+    pub fault: Option<Fault>,
+    /// When its protocol was decided.
+    pub start: Instant,
+    /// From `start` until the endpoint was reached; `None` when none was.
+    pub connected: Option<Duration>,
+    /// From `start` to the end.
+    pub total: Duration,
+    /// Attempts made: 0 when it had nowhere to go, 2 and more after connects that failed.
+    pub attempts: u8,
+    /// Bytes taken from the client.
+    pub received: u64,
+    /// Bytes given to the client.
+    pub sent: u64,
+}
+
+impl Closing {
+    pub(crate) const fn new(record: &Record, connected: Option<Duration>) -> Self {
+        Self {
+            endpoint: record.endpoint,
+            fault: record.fault,
+            start: record.start,
+            connected,
+            total: record.total,
+            attempts: record.attempts,
+            received: record.received,
+            sent: record.sent,
+        }
+    }
 }
 
 /// Linkerd's `classification` label.

@@ -33,6 +33,22 @@ pub struct ListenerRoutes {
     pub name: Arc<str>,
     /// Host, path, header, method and query matches to rules.
     pub table: RouteTable,
+    /// What its connections may speak.
+    pub protocol: Protocol,
+    /// Where connections go that are passed on as they come; `None` is nowhere.
+    pub opaque: Option<Rule>,
+}
+
+/// What the connections of a listener may speak.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Protocol {
+    /// Their first bytes decide: HTTP/1, HTTP/2, or opaque.
+    Detect,
+    /// HTTP/1 or HTTP/2: whatever else comes is malformed HTTP.
+    #[default]
+    Http,
+    /// Anything, passed on as it comes.
+    Opaque,
 }
 
 /// A set of interchangeable endpoints: one port of a service.

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test may fail loudly")]
 
 use proptest::prelude::*;
-use ringway_core::fuzzing::{chunked, request_head, response_head};
+use ringway_core::fuzzing::{chunked, request_head, response_head, sniff};
 use ringway_core::message::Method;
 use ringway_core::wire::h1::head::{FieldTable, Limits, Parsed, request, response};
 
@@ -22,6 +22,7 @@ fn the_corpus_keeps_the_invariants() {
     over_corpus("request_head", request_head);
     over_corpus("response_head", response_head);
     over_corpus("chunked", chunked);
+    over_corpus("sniff", sniff);
 }
 
 /// Bytes that look enough like HTTP to get past the first check.
@@ -78,6 +79,7 @@ proptest! {
         request_head(&bytes);
         response_head(&bytes);
         chunked(&bytes);
+        sniff(&bytes);
     }
 
     #[test]

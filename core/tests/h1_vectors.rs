@@ -9,6 +9,7 @@ use ringway_core::policy::forward::{
 use ringway_core::wire::h1::chunked::{Decoder, Event};
 use ringway_core::wire::h1::encode;
 use ringway_core::wire::h1::head::{FieldTable, Limits, Parsed, request, response};
+use ringway_core::wire::sniff::{Expect, Sniffed, Sniffer};
 use serde_json::Value;
 
 /// Cases that only a running proxy can decide.
@@ -282,4 +283,29 @@ fn a_torn_head_is_judged_like_a_whole_one() {
             (0..=input.len()).map(|end| verdict(&input[..end])).find(|v| *v != (false, None));
         assert_eq!(first.unwrap_or((false, None)), whole, "{}", case["id"]);
     }
+}
+
+/// What a detecting listener does not take for HTTP: tests/POLICY.md lists them.
+const OPAQUE: &[&str] = &[
+    "h1-pipeline-bad-then-valid",
+    "h1-leading-crlf-flood",
+    "h1-method-not-token",
+    "h1-lf-in-request-line",
+    "h1-ctl-target",
+    "h1-proxy-v1-unexpected",
+    "h1-http09",
+];
+
+#[test]
+fn a_detecting_listener_takes_what_begins_like_http_for_http() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors/h1.json");
+    let cases: Vec<Value> = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let requests = cases.iter().filter(|c| c["dir"] == "request" && c["bytes"] != "");
+    let opaque = requests.filter(|case| {
+        let input = bytes(case);
+        assert_eq!(Sniffer::new(Expect::Http).look(&input), Sniffed::Http1, "{}", case["id"]);
+        Sniffer::new(Expect::Anything).look(&input) != Sniffed::Http1
+    });
+    let opaque: Vec<&str> = opaque.map(|case| case["id"].as_str().unwrap()).collect();
+    assert_eq!(opaque, OPAQUE);
 }

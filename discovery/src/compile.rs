@@ -1,10 +1,12 @@
 //! From what is known to what the workers need: a pure function of index and settings.
 
+mod protocol;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use ringway_config::{Kind, Listener};
-use ringway_core::policy::route::{HostMatch, RouteTable, RouteTableBuilder};
+use ringway_core::policy::route::{HostMatch, RouteTableBuilder};
 use ringway_core::snapshot::{
     Backend, Balancer, Cluster, ClusterKey, Endpoint, ListenerRoutes, Mirror, Rule, Snapshot,
 };
@@ -12,6 +14,7 @@ use ringway_core::snapshot::{
 use crate::index::{Endpoints, Index, Known, Routes, Services};
 use crate::object::{NamespacedName, Route, RouteRule};
 use crate::settings::Settings;
+use protocol::{Destination, protocol};
 
 /// The snapshot of that generation. Equal indexes give equal snapshots.
 #[must_use]
@@ -24,10 +27,7 @@ pub fn compile(index: &Index, settings: &Settings, generation: u64) -> Snapshot 
         clusters: Vec::new(),
         known: BTreeMap::new(),
     };
-    let listeners = settings.listeners.iter();
-    let listeners = listeners
-        .map(|l| ListenerRoutes { name: l.name.as_str().into(), table: compiler.listener(l) })
-        .collect();
+    let listeners = settings.listeners.iter().map(|l| compiler.listener(l)).collect();
     Snapshot { generation, listeners, clusters: compiler.clusters }
 }
 
@@ -42,19 +42,32 @@ struct Compiler<'i> {
 }
 
 impl<'i> Compiler<'i> {
-    fn listener(&mut self, listener: &Listener) -> RouteTable {
+    fn listener(&mut self, listener: &Listener) -> ListenerRoutes {
         let mut table = RouteTableBuilder::new();
-        match listener.kind {
+        let opaque = match listener.kind {
             Kind::Gateway => self.gateway(listener, &mut table),
-            Kind::Outbound => self.by_host(&mut table),
+            Kind::Outbound => {
+                self.by_host(&mut table);
+                None
+            }
             Kind::Inbound => self.inbound(listener, &mut table),
+        };
+        let (rule, to) = opaque.unzip();
+        ListenerRoutes {
+            name: listener.name.as_str().into(),
+            table: table.build(),
+            protocol: protocol(listener, to.as_ref()),
+            opaque: rule,
         }
-        table.build()
     }
 
     /// The routes attached to the listener and, behind them, its service. With neither, the only
     /// service of the configuration, or every service by its host names.
-    fn gateway(&mut self, listener: &Listener, table: &mut RouteTableBuilder) {
+    fn gateway(
+        &mut self,
+        listener: &Listener,
+        table: &mut RouteTableBuilder,
+    ) -> Option<(Rule, Destination<'i>)> {
         let routes = self.routes.of_gateway(&listener.name, listener.address.port());
         for route in &routes {
             let hosts: Vec<_> =
@@ -65,21 +78,29 @@ impl<'i> Compiler<'i> {
             [service] if routes.is_empty() => Some(&service.name),
             _ => None,
         };
-        if let Some(service) = listener.service.as_ref().or(only) {
-            let rule = self.default_service(service);
-            put(table, &[HostMatch::Any], Vec::new(), rule);
-        } else if routes.is_empty() {
-            self.by_host(table);
+        let Some(service) = listener.service.as_ref().or(only) else {
+            if routes.is_empty() {
+                self.by_host(table);
+            }
+            return None;
+        };
+        let (rule, mut to) = self.default_service(service);
+        put(table, &[HostMatch::Any], Vec::new(), rule.clone());
+        if !routes.is_empty() {
+            // What one service says of itself is not to hide the routes to the others.
+            to.service = None;
         }
+        Some((rule, to))
     }
 
     /// The rule of a listener's `service:`; one that is not known (yet) answers 500.
-    fn default_service(&mut self, service: &str) -> Rule {
+    fn default_service(&mut self, service: &str) -> (Rule, Destination<'i>) {
         let namespace = self.settings.discovery.namespace.as_str();
         let name = NamespacedName::new(namespace, service);
         let known = self.services.get(&name);
-        let port = known.and_then(|known| known.service.ports.first()).map_or(80, |port| port.port);
-        self.implicit(&name, port)
+        let service = known.and_then(|k| Some((k.service, k.service.ports.first()?)));
+        let port = service.map_or(80, |(_, port)| port.port);
+        (self.implicit(&name, port), Destination { port, service })
     }
 
     /// Every port of every service by the names that DNS would have for it.
@@ -102,8 +123,12 @@ impl<'i> Compiler<'i> {
     }
 
     /// The local application, whatever the request asks for.
-    fn inbound(&mut self, listener: &Listener, table: &mut RouteTableBuilder) {
-        let Some(address) = listener.target else { return };
+    fn inbound(
+        &mut self,
+        listener: &Listener,
+        table: &mut RouteTableBuilder,
+    ) -> Option<(Rule, Destination<'i>)> {
+        let address = listener.target?;
         let name = NamespacedName::new(
             self.settings.discovery.namespace.as_str(),
             format!("inbound/{}", listener.name),
@@ -119,7 +144,8 @@ impl<'i> Compiler<'i> {
             backends: vec![backend(Some(cluster))],
             ..Rule::default()
         };
-        put(table, &[HostMatch::Any], Vec::new(), rule);
+        put(table, &[HostMatch::Any], Vec::new(), rule.clone());
+        Some((rule, Destination { port: address.port(), service: None }))
     }
 
     fn route(&mut self, route: &Route, hosts: &[HostMatch], table: &mut RouteTableBuilder) {

@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ringway_config::Ports;
 use ringway_core::snapshot::{Balancer, Filters, Redirect};
 use ringway_core::time::Duration;
 
@@ -121,6 +122,9 @@ pub struct Service {
     pub balancer: Balancer,
     /// Annotation `balancer.ringway.io/connect-timeout`; `None` is the configuration's.
     pub connect_timeout: Option<Duration>,
+    /// Ports whose connections are opaque: annotation `config.linkerd.io/opaque-ports`; `None` are
+    /// the listener's.
+    pub opaque_ports: Option<Ports>,
 }
 
 /// One port of a service.

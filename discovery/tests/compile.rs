@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use ringway_config::{Config, Kind, Listener};
 use ringway_core::message::{Connection, Framing, Method, RequestHead, Upgrade, Version};
 use ringway_core::rng::Rng;
-use ringway_core::snapshot::{Rule, Snapshot};
+use ringway_core::snapshot::{Protocol, Rule, Snapshot};
 use ringway_discovery::{Event, Index, Object, Settings, SourceId, compile, read};
 
 fn objects(text: &str) -> Vec<Object> {
@@ -164,4 +164,96 @@ fn backends_that_do_not_resolve_keep_their_share() {
         rules[0].backends.iter().map(|b| (b.cluster.is_some(), b.weight)).collect();
     assert_eq!(shares, [(true, 9), (false, 1)]);
     assert_eq!((rules[0].mirrors[0].numerator, rules[0].mirrors[0].denominator), (10, 100));
+}
+
+/// What the listener's connections may speak, and where the opaque ones go.
+fn spoken(listener: Listener, service: &str) -> (Protocol, Option<String>) {
+    let mut config = Config { listeners: vec![listener], ..Config::default() };
+    config.discovery.namespace = String::from("shop");
+    let mut all = shop();
+    all.extend(objects(service));
+    let snapshot = compile(&index(all), &Settings::from(&config), 1);
+    let routes = &snapshot.listeners[0];
+    (routes.protocol, routes.opaque.as_ref().map(|rule| self::service(&snapshot, rule)))
+}
+
+#[test]
+fn a_listener_speaks_what_its_service_says_or_its_ports_or_itself() {
+    use ringway_config::Protocol::{Detect, Http, Opaque};
+    let service = |annotation: &str, port: u16, app: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: db\n  annotations: {{a: b{annotation}}}\n\
+             spec: {{ports: [{{port: {port}{app}}}]}}\n"
+        )
+    };
+    let annotated = |ports: &str| format!(", config.linkerd.io/opaque-ports: '{ports}'");
+    let app = |protocol: &str| format!(", appProtocol: {protocol}");
+    let rows = [
+        (Http, service("", 80, ""), Protocol::Http),
+        (Detect, service("", 80, ""), Protocol::Detect),
+        (Opaque, service("", 80, ""), Protocol::Opaque),
+        // By the port: only where it is detected.
+        (Detect, service("", 3306, ""), Protocol::Opaque),
+        (Http, service("", 3306, ""), Protocol::Http),
+        // By the annotation, which takes the place of the list.
+        (Detect, service(&annotated("80"), 80, ""), Protocol::Opaque),
+        (Http, service(&annotated("70-90"), 80, ""), Protocol::Opaque),
+        (Detect, service(&annotated("81"), 80, ""), Protocol::Detect),
+        (Detect, service(&annotated("81"), 3306, ""), Protocol::Detect),
+        (Detect, service(&annotated(""), 3306, ""), Protocol::Detect),
+        // By the protocol.
+        (Detect, service("", 80, &app("http")), Protocol::Http),
+        (Detect, service("", 3306, &app("kubernetes.io/h2c")), Protocol::Http),
+        (Detect, service("", 80, &app("linkerd.io/opaque")), Protocol::Opaque),
+        (Http, service("", 80, &app("tcp")), Protocol::Opaque),
+        (Detect, service("", 80, &app("https")), Protocol::Opaque),
+        (Opaque, service("", 80, &app("http")), Protocol::Opaque),
+        (Http, service(&annotated("80"), 80, &app("http")), Protocol::Opaque),
+    ];
+    for (row, (protocol, text, expected)) in rows.into_iter().enumerate() {
+        let mut listener = Listener::new("l", ([127, 0, 0, 1], 8000).into(), Kind::Gateway);
+        listener.service = Some(String::from("db"));
+        listener.protocol = protocol;
+        let (found, to) = spoken(listener, &text);
+        assert_eq!(found, expected, "row {row}");
+        assert!(to.unwrap().starts_with("db:"));
+    }
+}
+
+#[test]
+fn a_listener_s_own_port_and_its_target_s_are_marked_too() {
+    let db = "apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {ports: [{port: 80}]}\n";
+    let gateway = |port: u16| {
+        let mut listener = Listener::new("l", ([127, 0, 0, 1], port).into(), Kind::Gateway);
+        listener.protocol = ringway_config::Protocol::Detect;
+        listener.service = Some(String::from("db"));
+        listener
+    };
+    assert_eq!(spoken(gateway(6379), db).0, Protocol::Opaque);
+    assert_eq!(spoken(gateway(6380), db).0, Protocol::Detect);
+    let off = Listener { opaque_ports: "off".parse().unwrap(), ..gateway(6379) };
+    assert_eq!(spoken(off, db).0, Protocol::Detect);
+
+    let inbound = |port: u16| {
+        let mut listener = Listener::new("l", ([127, 0, 0, 1], 4143).into(), Kind::Inbound);
+        listener.target = Some(([127, 0, 0, 1], port).into());
+        listener
+    };
+    let to = |port: u16| Some(format!("inbound/l:{port}"));
+    assert_eq!(spoken(inbound(8080), db), (Protocol::Detect, to(8080)));
+    assert_eq!(spoken(inbound(5432), db), (Protocol::Opaque, to(5432)));
+}
+
+#[test]
+fn what_has_nowhere_to_go_is_taken_for_http() {
+    let outbound = Listener::new("l", ([127, 0, 0, 1], 4140).into(), Kind::Outbound);
+    assert_eq!(spoken(outbound, ""), (Protocol::Http, None));
+    // Routes, and no service for the rest.
+    let mut front = Listener::new("front", ([127, 0, 0, 1], 80).into(), Kind::Gateway);
+    front.protocol = ringway_config::Protocol::Detect;
+    assert_eq!(spoken(front.clone(), ""), (Protocol::Http, None));
+    // A service beside routes: what it says of itself does not hide them.
+    let db = "apiVersion: v1\nkind: Service\nmetadata: {name: db}\nspec: {ports: [{port: 80, appProtocol: tcp}]}\n";
+    front.service = Some(String::from("db"));
+    assert_eq!(spoken(front, db), (Protocol::Detect, Some(String::from("db:80"))));
 }

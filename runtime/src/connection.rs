@@ -1,7 +1,9 @@
-//! One client connection, from its socket to its end. A panic ends this connection and nothing
-//! else.
+//! One client connection, from its socket to its end: what it speaks decides who serves it. A panic
+//! ends this connection and nothing else.
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,9 +11,13 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 
+use ringway_core::message::{Blame, Fault};
+
 use crate::accept::Entrance;
 use crate::clock;
-use crate::metrics::{Counter, Gauge};
+use crate::http2;
+use crate::metrics::{Counter, Decision, Gauge};
+use crate::opaque;
 use crate::serve;
 use crate::socket;
 use crate::worker::Worker;
@@ -31,21 +37,44 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
     // Made out here: what an async block makes itself is there twice, once on its way.
     let mut client = serve::Connection::new(worker, halves, peer);
     monoio::spawn(async move {
-        let serving = pin!(client.serve(&open.worker, &open.entrance));
-        if !survives(serving).await {
+        let spoken = serve::spoken(&open.worker, &open.entrance);
+        let detected = survives(pin!(client.detect(&open.worker, spoken))).await;
+        if let Some(Some(decision)) = detected {
+            open.entrance.series.decided(decision);
+        }
+        // Only HTTP/1's future is part of this one: that of any other protocol is placed apart, so
+        // that an idle connection is no larger than the protocol that most of them speak.
+        let survived = match detected {
+            None => None,
+            Some(None) => Some(()),
+            Some(Some(Decision::Http1)) => {
+                survives(pin!(client.serve(&open.worker, &open.entrance))).await
+            }
+            Some(Some(Decision::Http2)) => {
+                let refusal = client.dismiss(&open.entrance, http2::REFUSAL);
+                survives(Box::pin(refusal).as_mut()).await
+            }
+            Some(Some(Decision::Tls | Decision::Opaque | Decision::Marked | Decision::Late)) => {
+                let carried =
+                    opaque::serve(client.into_parts(), peer, &open.worker, &open.entrance);
+                let fault = survives(Box::pin(carried).as_mut()).await;
+                fault.map(|fault| open.fault.set(fault))
+            }
+        };
+        if survived.is_none() {
             open.worker.metrics().count(Counter::Panics);
             tracing::error!(%peer, "a panic ended this connection; the others go on");
         }
     });
 }
 
-/// Whether `future` ended without a panic.
-pub(crate) async fn survives(mut future: Pin<&mut impl Future<Output = ()>>) -> bool {
+/// What `future` gives; `None` when it has panicked.
+pub(crate) async fn survives<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Option<T> {
     poll_fn(|cx| {
         // What the connection touched is its own, or is left consistent by its guards.
         match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(|()| true),
-            Err(_) => Poll::Ready(false),
+            Ok(poll) => poll.map(Some),
+            Err(_) => Poll::Ready(None),
         }
     })
     .await
@@ -55,6 +84,8 @@ pub(crate) async fn survives(mut future: Pin<&mut impl Future<Output = ()>>) -> 
 struct Open {
     worker: Rc<Worker>,
     entrance: Rc<Entrance>,
+    /// What ended it, if that was not its protocol.
+    fault: Cell<Option<Fault>>,
 }
 
 impl Open {
@@ -62,13 +93,15 @@ impl Open {
         entrance.series.opened();
         worker.connections.set(worker.connections.get() + 1);
         worker.metrics().set(Gauge::Connections, worker.connections.get() as u64);
-        Self { worker, entrance }
+        Self { worker, entrance, fault: Cell::new(None) }
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.entrance.series.closed(None);
+        let fault = self.fault.get().filter(|fault| fault.blame == Blame::Client);
+        let error = fault.and_then(opaque::errno).map(io::Error::from);
+        self.entrance.series.closed(error.as_ref());
         let worker = &self.worker;
         worker.shares.release(worker.index);
         worker.connections.set(worker.connections.get() - 1);

@@ -22,9 +22,9 @@ pub(crate) enum Command {
         listener: Arc<str>,
     },
     /// Accept on this socket; replaces the settings of a listener of the same name.
-    Listen(Listener, OwnedFd),
+    Listen(Box<Listener>, OwnedFd),
     /// A listener that stays has new settings.
-    Change(Listener),
+    Change(Box<Listener>),
     /// Stop accepting on the listener of this name.
     Unlisten(Arc<str>),
     /// Limits and time-outs have changed.
@@ -33,6 +33,8 @@ pub(crate) enum Command {
     Inspect(Sender<Value>),
     /// Finish what is under way, then end.
     Drain,
+    /// The time for that is over: what would look whole to its peers when the process ends is cut.
+    Cut,
 }
 
 /// The sending end; one for each worker, shared by all threads.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam_channel::{Receiver, bounded};
 use ringway_config::{Config, Listener};
 use ringway_discovery as discovery;
 
@@ -27,6 +27,8 @@ pub use crate::metrics::{EndpointTotals, Histogram};
 
 /// Blocks of access log lines that may wait for the writer.
 const LOG_BLOCKS: usize = 64;
+/// How long workers may take to cut connections when the time for a drain is over.
+const CUT_PATIENCE: Duration = Duration::from_millis(250);
 /// How long the access log may take to be written at the end.
 const LOG_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -42,6 +44,7 @@ pub struct Machine {
     readiness: Arc<Readiness>,
     access_log: Option<lines::Writer>,
     finished: Receiver<()>,
+    shares: Arc<Shares>,
 }
 
 /// Why a machine could not be started, or not be reloaded.
@@ -92,6 +95,8 @@ impl fmt::Display for Reloaded {
 pub struct Drained {
     /// All work was finished; otherwise the time was over first.
     pub clean: bool,
+    /// Connections that were still open then.
+    pub left: usize,
 }
 
 impl Machine {
@@ -151,6 +156,7 @@ impl Machine {
             readiness,
             access_log,
             finished,
+            shares,
             config,
         };
         for (listener, (address, sockets)) in listening {
@@ -181,7 +187,7 @@ impl Machine {
         tracing::info!(listener = %listener.name, %address, "listening");
         self.addresses.push((Arc::from(listener.name.as_str()), address));
         for (letterbox, socket) in self.letterboxes.iter().zip(sockets) {
-            let _ = letterbox.put(Command::Listen(listener.clone(), socket));
+            let _ = letterbox.put(Command::Listen(Box::new(listener.clone()), socket));
         }
     }
 
@@ -240,7 +246,7 @@ impl Machine {
             self.tell(|| Command::Unlisten(Arc::from(name.as_str())));
         }
         for changed in change.changed.iter().filter(|c| !c.rebind) {
-            self.tell(|| Command::Change(changed.listener.clone()));
+            self.tell(|| Command::Change(Box::new(changed.listener.clone())));
         }
         for (listener, (address, sockets)) in opened {
             self.listen(listener, address, sockets);
@@ -264,17 +270,21 @@ impl Machine {
         self.readiness.leave();
         self.tell(|| Command::Drain);
         let until = Instant::now() + grace;
-        let mut clean = true;
-        for _ in 0..self.letterboxes.len() {
-            match self.finished.recv_deadline(until) {
-                Ok(()) => {}
-                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => clean = false,
-            }
+        let clean = self.finished_by(until);
+        let left = if clean { 0 } else { self.shares.total() };
+        if !clean {
+            self.tell(|| Command::Cut);
+            self.finished_by(Instant::now() + CUT_PATIENCE);
         }
         if let Some(log) = self.access_log.take() {
             log.close(LOG_PATIENCE);
         }
-        Drained { clean }
+        Drained { clean, left }
+    }
+
+    /// Whether every worker has finished before `until`.
+    fn finished_by(&self, until: Instant) -> bool {
+        (0..self.letterboxes.len()).all(|_| self.finished.recv_deadline(until).is_ok())
     }
 }
 

@@ -10,10 +10,13 @@ use std::time::Duration;
 
 use ringway_core::message::{Cause, Fault, Stage};
 
-use crate::buffer::Buffers;
+use crate::buffer::{Buffer, Buffers, MEDIUM, SMALL};
 use crate::h1::{Incoming, Outgoing};
 use crate::pace::{Limit, Pace};
 use crate::stream::{Sink, Source};
+
+/// Reads of a tunnel without a wait before the other connections get their turn.
+const BURST: u8 = 8;
 
 /// Relays a body to its end, counting its bytes.
 pub(crate) async fn one(
@@ -52,12 +55,12 @@ pub(crate) async fn both<T>(
 }
 
 /// Carries bytes both ways until both have ended; an end on one side is passed on to the other.
-pub(crate) async fn tunnel(
+pub(crate) async fn tunnel<T: Tally>(
     (client_in, client_out): (&mut Incoming, &mut Outgoing),
     (server_in, server_out): (&mut Incoming, &mut Outgoing),
     buffers: &Buffers,
     idle: Idle,
-    (received, sent): (&Cell<u64>, &Cell<u64>),
+    (received, sent): (&T, &T),
 ) -> Result<(), Fault> {
     let half_done = Cell::new(false);
     let up = async {
@@ -93,34 +96,95 @@ impl Idle {
     }
 }
 
+/// Counts what one direction of a tunnel carries.
+pub(crate) trait Tally {
+    /// So many bytes were taken from one side.
+    fn taken(&self, bytes: u64);
+
+    /// So many bytes were given to the other.
+    fn given(&self, _bytes: u64) {}
+}
+
+impl Tally for Cell<u64> {
+    fn taken(&self, bytes: u64) {
+        self.set(self.get() + bytes);
+    }
+}
+
+/// What is read at once: it begins small and grows while reads fill it, so that whoever waits for
+/// a slow peer with little in hand holds little.
+#[derive(Clone, Copy)]
+enum Size {
+    Small,
+    Medium,
+    Large,
+}
+
+impl Size {
+    fn buffer(self, buffers: &Buffers) -> Buffer {
+        match self {
+            Self::Small => buffers.small(),
+            Self::Medium => buffers.medium(),
+            Self::Large => buffers.large(),
+        }
+    }
+
+    /// The size after a read of `n` bytes into a buffer of this size.
+    const fn after(self, n: usize, length: usize) -> Self {
+        match self {
+            Self::Small if n == length => Self::Medium,
+            Self::Medium | Self::Large if n == length => Self::Large,
+            Self::Large if n < MEDIUM => Self::Medium,
+            Self::Medium if n < SMALL => Self::Small,
+            same => same,
+        }
+    }
+}
+
 async fn pour(
     source: &mut Incoming,
     sink: &mut Outgoing,
     buffers: &Buffers,
     idle: &Idle,
-    bytes: &Cell<u64>,
+    tally: &impl Tally,
 ) -> Result<(), Fault> {
-    let early = source.take_unread();
-    if !early.is_empty() {
-        bytes.set(bytes.get() + early.len() as u64);
-        sink.send_raw(&early).await?;
+    if !source.unread().is_empty() {
+        tally.taken(source.unread().len() as u64);
+        give(sink, source.unread(), tally).await?;
     }
-    drop(early);
+    source.discard();
+    let (mut size, mut burst) = (Size::Small, 0);
     loop {
         idle.restart();
-        // No buffer while nothing comes.
-        source.wait().await;
-        let mut buffer = buffers.large();
+        burst += 1;
+        if burst > BURST {
+            // One busy stream must not keep the others waiting: go round the loop once.
+            source.yield_next();
+        }
+        if source.is_drained() {
+            burst = 0;
+            // No buffer while nothing comes.
+            source.wait().await;
+        }
+        let mut buffer = size.buffer(buffers);
         match source.read_raw(&mut buffer)? {
             None => {}
             Some(0) => break,
             Some(n) => {
                 idle.restart();
-                bytes.set(bytes.get() + n as u64);
-                sink.send_raw(&buffer[..n]).await?;
+                size = size.after(n, buffer.len());
+                tally.taken(n as u64);
+                give(sink, &buffer[..n], tally).await?;
             }
         }
     }
     sink.writer().shutdown();
     Ok(())
+}
+
+async fn give(sink: &mut Outgoing, bytes: &[u8], tally: &impl Tally) -> Result<(), Fault> {
+    let before = sink.sent();
+    let given = sink.send_raw(bytes).await;
+    tally.given(sink.sent() - before);
+    given
 }

@@ -111,9 +111,14 @@ fn wait_for_drain(wished: &Receiver<Wish>) {
 
 fn drain(machine: Machine, grace: Duration) -> Result<(), Failure> {
     tracing::info!(?grace, "draining; a second signal ends at once");
-    if machine.drain(grace).clean {
+    let drained = machine.drain(grace);
+    if drained.clean {
         tracing::info!("drained");
         return Ok(());
     }
-    Err(Failure::new(format!("connections were still open after the grace period of {grace:?}")))
+    let left = match drained.left {
+        1 => String::from("1 connection was"),
+        left => format!("{left} connections were"),
+    };
+    Err(Failure::new(format!("{left} still open after the grace period of {grace:?}")))
 }

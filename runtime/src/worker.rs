@@ -66,6 +66,7 @@ pub(crate) struct Worker {
     held: RefCell<Vec<Command>>,
     pub(crate) series: RefCell<Vec<Option<(EndpointId, Series)>>>,
     draining: Cell<Option<Instant>>,
+    cutting: Cell<bool>,
     said_paused: Cell<Option<Instant>>,
     ended: Cell<Option<Waker>>,
     ticking: Cell<Option<Waker>>,
@@ -105,6 +106,7 @@ impl Worker {
             held: RefCell::default(),
             series: RefCell::default(),
             draining: Cell::new(None),
+            cutting: Cell::new(false),
             said_paused: Cell::new(None),
             ended: Cell::new(None),
             ticking: Cell::new(None),
@@ -147,10 +149,10 @@ impl Worker {
                 Some(entrance) => crate::connection::spawn(self, &entrance, socket, peer),
                 None => self.hold(socket, peer, listener),
             },
-            Command::Listen(listener, socket) => self.listen(listener, socket),
+            Command::Listen(listener, socket) => self.listen(*listener, socket),
             Command::Change(listener) => {
                 if let Some(entrance) = self.entrance(&listener.name) {
-                    *entrance.settings.borrow_mut() = Rc::new(listener);
+                    *entrance.settings.borrow_mut() = Rc::from(listener);
                 }
             }
             Command::Unlisten(name) => {
@@ -164,6 +166,10 @@ impl Worker {
                 let _ = reply.try_send(self.beliefs());
             }
             Command::Drain => self.drain(),
+            Command::Cut => {
+                self.cutting.set(true);
+                self.timers.wake_all();
+            }
         }
     }
 
@@ -372,6 +378,11 @@ impl Worker {
     /// When the drain began; idle connections and new responses look at it.
     pub(crate) const fn draining_since(&self) -> Option<Instant> {
         self.draining.get()
+    }
+
+    /// Whether the time for the drain is over; opaque connections look at it.
+    pub(crate) const fn is_cutting(&self) -> bool {
+        self.cutting.get()
     }
 
     fn drain(&self) {

@@ -33,6 +33,7 @@ pub mod scratch;
 pub mod settings;
 pub mod strict;
 pub mod sys;
+pub mod tcp;
 pub mod text;
 pub mod vector;
 pub mod wait;

@@ -1,4 +1,4 @@
-//! Real servers as upstreams: nginx, Python's http.server, Node's http.
+//! Real servers as upstreams: nginx, Python's http.server, Node's http, Redis.
 
 use std::net::{SocketAddr, TcpStream};
 use std::path::Path;
@@ -64,6 +64,27 @@ impl Peer {
                           r.write(`${q.url} ${n}`); r.end(); }); }).listen(+process.argv[1], '127.0.0.1')";
             let mut command = Command::new("node");
             command.args(["-e", script, &address.port().to_string()]);
+            command
+        })
+    }
+
+    /// A server written in Python, whose arguments are these and its port.
+    #[must_use]
+    pub fn script(text: &str, arguments: &[&str]) -> Self {
+        Self::start(|address, _| {
+            let mut command = Command::new("python3");
+            command.args(["-c", text]).args(arguments).arg(address.port().to_string());
+            command
+        })
+    }
+
+    /// Redis, which keeps nothing.
+    #[must_use]
+    pub fn redis() -> Self {
+        Self::start(|address, directory| {
+            let mut command = Command::new("redis-server");
+            command.args(["--port", &address.port().to_string(), "--bind", "127.0.0.1"]);
+            command.args(["--save", "", "--appendonly", "no", "--dir"]).arg(directory.path());
             command
         })
     }

@@ -2,7 +2,7 @@
 #![allow(unsafe_code, reason = "libc calls, each with its reason")]
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
@@ -28,6 +28,12 @@ pub fn reset(stream: &TcpStream) {
 /// Makes the receive buffer small, so that a slow reader is felt early.
 pub fn small_receive_buffer(stream: &TcpStream, bytes: i32) {
     set_option(stream, libc::SO_RCVBUF, &bytes);
+}
+
+/// Lets hardly any connection wait to be accepted.
+pub fn small_backlog(listener: &TcpListener) {
+    // SAFETY: listen takes no pointers; the descriptor is that of a listening socket.
+    unsafe { libc::listen(listener.as_raw_fd(), 0) };
 }
 
 fn set_option<T>(stream: &TcpStream, option: i32, value: &T) {

@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod flow;
+mod opaque;
 mod shift;
 mod workload;
 mod world;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use ringway_core::message::{Connection, Framing, Method, RequestHead, Upgrade, Version};
 use ringway_core::policy::route::RouteTableBuilder;
 use ringway_core::snapshot::{
-    Backend, Balancer, Cluster, ClusterKey, Endpoint, Filters, ListenerRoutes, Rule, Snapshot,
+    Backend, Balancer, Cluster, ClusterKey, Endpoint, Filters, ListenerRoutes, Protocol, Rule,
+    Snapshot,
 };
 use ringway_core::time::Duration;
 
@@ -39,11 +40,17 @@ pub(crate) fn split(backends: &[(Option<u32>, u32)]) -> Rule {
     Rule { backends: backends.iter().map(backend).collect(), ..Rule::default() }
 }
 
-/// A snapshot with one listener, `main`, on which every request meets `rule`.
+/// A snapshot with one listener, `main`, on which every request and every opaque connection meets
+/// `rule`.
 pub(crate) fn snapshot(generation: u64, rule: Rule, clusters: Vec<Cluster>) -> Arc<Snapshot> {
     let mut table = RouteTableBuilder::new();
-    table.add(&[], Vec::new(), rule).unwrap();
-    let listeners = vec![ListenerRoutes { name: "main".into(), table: table.build() }];
+    table.add(&[], Vec::new(), rule.clone()).unwrap();
+    let listeners = vec![ListenerRoutes {
+        name: "main".into(),
+        table: table.build(),
+        protocol: Protocol::Detect,
+        opaque: Some(rule),
+    }];
     Arc::new(Snapshot { generation, listeners, clusters })
 }
 

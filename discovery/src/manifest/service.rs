@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use ringway_config::{NotPorts, Ports};
 use ringway_core::snapshot::Balancer;
 
 use super::cursor::Cursor;
@@ -26,6 +27,7 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
         externals: if external { external_name(&spec).into_iter().collect() } else { Vec::new() },
         balancer: balancer(root),
         connect_timeout: timeout.and_then(|timeout| value::duration(&timeout)).flatten(),
+        opaque_ports: opaque_ports(root),
     })
 }
 
@@ -85,6 +87,18 @@ fn external_name(spec: &Cursor<'_>) -> Option<External> {
         return None;
     }
     Some(External { host: host.into(), port: None, weight: 1 })
+}
+
+/// Linkerd also knows the names of ports there; the numbers do for a service.
+fn opaque_ports(root: &Cursor<'_>) -> Option<Ports> {
+    let annotation = metadata::annotation(root, "config.linkerd.io/opaque-ports")?;
+    match annotation.as_text()?.parse() {
+        Ok(ports) => Some(ports),
+        Err(NotPorts) => {
+            annotation.wrong("ports such as `25,587,4000-4100`", "");
+            None
+        }
+    }
 }
 
 fn balancer(root: &Cursor<'_>) -> Balancer {

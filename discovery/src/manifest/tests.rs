@@ -114,3 +114,21 @@ fn methods_of_grpc_are_paths() {
     let paths: Vec<_> = route.rules[0].matches.iter().map(|m| format!("{:?}", m.path)).collect();
     assert_eq!(paths, ["Exact(\"/a.B/C\")", "Prefix(\"/a.B\")", "Regex(\"/[^/]+/C\")"]);
 }
+
+#[test]
+fn opaque_ports_are_read_from_linkerd_s_annotation() {
+    let service = |ports: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata:\n  name: a\n  \
+             annotations: {{config.linkerd.io/opaque-ports: {ports}}}\nspec: {{ports: [{{port: 1}}]}}\n"
+        )
+    };
+    let found = one(&service("'25, 4000-4100'")).unwrap();
+    let Object::Service(found) = &found.objects[0] else { panic!("{found:?}") };
+    let ports = found.opaque_ports.as_ref().unwrap();
+    assert_eq!([25, 26, 4050].map(|port| ports.contains(port)), [true, false, true]);
+    let errors = one(&service("smtp")).unwrap_err();
+    let expected = "a.yaml:5:49: metadata.annotations.config.linkerd.io/opaque-ports: found `smtp`, \
+                    expected ports such as `25,587,4000-4100`";
+    assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+}

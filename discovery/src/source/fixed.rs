@@ -44,6 +44,7 @@ fn one(fixed: &StaticService, namespace: &Arc<str>) -> Vec<Object> {
         externals,
         balancer: fixed.balancer,
         connect_timeout: Some(fixed.connect_timeout),
+        opaque_ports: None,
     });
     std::iter::once(service).chain(slices.into_iter().map(Object::Slice)).collect()
 }

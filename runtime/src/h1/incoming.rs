@@ -138,6 +138,18 @@ impl Incoming {
         self.read_on().await
     }
 
+    /// Receives what is there now of a head: `None` for nothing, 0 for the end.
+    pub(crate) fn receive_now(&mut self) -> Result<Option<usize>, Fault> {
+        self.make_room();
+        let mut buffer = self.buffer.take().unwrap_or_else(|| self.page());
+        let read = self.read_raw(&mut buffer[self.end..]);
+        self.buffer = Some(buffer);
+        if let Ok(Some(n)) = read {
+            self.end += n;
+        }
+        read
+    }
+
     /// Receives into the room behind what is unread.
     async fn read_on(&mut self) -> Result<usize, Fault> {
         if self.buffer.is_none() {
@@ -167,17 +179,15 @@ impl Incoming {
         (self.start, self.end) = (0, self.end - self.start);
     }
 
-    /// Takes everything that is left, for a tunnel.
-    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
-        let unread = self.unread().to_vec();
-        self.discard();
-        unread
-    }
-
     /// Forgets everything that is left.
     pub(crate) fn discard(&mut self) {
         self.start = self.end;
         self.release();
+    }
+
+    /// Whether the last read took everything there was.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.reader.is_drained()
     }
 
     /// Waits until something has arrived, or the end has.

@@ -4,9 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::histogram::{FINE_BUCKETS, LATENCY_MS, fine_bound};
 use super::labels::{Labels, Scope, ServiceLabels};
+use super::listener::connections;
 use super::process;
 use super::registry::{Groups, Registry};
-use super::series::ERRNOS;
 use super::sums::{State, Sums};
 use super::text::{Kind, Labelled, Text};
 use super::worker::{Counter, Gauge, WorkerCells};
@@ -92,9 +92,9 @@ impl Registry {
 }
 
 /// One label set, read.
-struct Row<'a> {
-    labels: &'a Labels,
-    sums: Sums,
+pub(super) struct Row<'a> {
+    pub(super) labels: &'a Labels,
+    pub(super) sums: Sums,
     state: Option<State>,
 }
 
@@ -153,39 +153,6 @@ fn durations(out: &mut Text, groups: &Groups) {
 
 fn seconds(nanos: u64) -> f64 {
     Duration::from_nanos(nanos).as_secs_f64()
-}
-
-fn connections(out: &mut Text, rows: &[Row<'_>]) {
-    type Value = fn(&Sums) -> u64;
-    let plain: [(&str, Kind, &str, Value); 4] = [
-        ("tcp_open_total", Kind::Counter, "Total count of opened connections.", |s| s.opened),
-        ("tcp_open_connections", Kind::Gauge, "Number of currently open connections.", Sums::open),
-        ("tcp_read_bytes_total", Kind::Counter, "Total count of bytes read from peers.", |s| {
-            s.read
-        }),
-        ("tcp_write_bytes_total", Kind::Counter, "Total count of bytes written to peers.", |s| {
-            s.written
-        }),
-    ];
-    for (name, kind, help, value) in plain {
-        out.family(name, kind, help);
-        for Row { labels, sums, .. } in rows {
-            out.sample(name, |l| labels.write(l, true), value(sums));
-        }
-    }
-    out.family("tcp_close_total", Kind::Counter, "Total count of closed connections.");
-    for Row { labels, sums, .. } in rows {
-        for (errno, n) in ERRNOS.iter().zip(sums.closed) {
-            // Closing in good order is always shown, an error once it happened.
-            if n > 0 || errno.is_empty() {
-                let write = |l: &mut Labelled<'_>| {
-                    labels.write(l, true);
-                    l.label("errno", errno);
-                };
-                out.sample("tcp_close_total", write, n);
-            }
-        }
-    }
 }
 
 fn endpoints(out: &mut Text, rows: &[Row<'_>]) {

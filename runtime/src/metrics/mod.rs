@@ -10,6 +10,7 @@ mod cell;
 mod expose;
 mod histogram;
 mod labels;
+mod listener;
 mod process;
 mod registry;
 mod series;
@@ -18,6 +19,7 @@ mod text;
 mod worker;
 
 pub use histogram::Histogram;
+pub(crate) use listener::Decision;
 pub use registry::{EndpointTotals, Registry};
 pub(crate) use series::ListenerLabels;
 pub use series::{EndpointLabels, Outcome, Series};

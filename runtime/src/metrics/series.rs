@@ -14,6 +14,7 @@ use ringway_core::record::Classification;
 use super::cell::Cell;
 use super::histogram::{FineCells, LATENCY_BUCKETS, latency_bucket, millis};
 use super::labels::{Labels, ResponseKey};
+use super::listener::{Decision, ListenerCells};
 
 /// Distinct outcomes kept for one series of one worker. An upstream that invents status codes
 /// gets no more; its further ones are counted by class (`status_code="5xx"`).
@@ -56,6 +57,7 @@ pub(super) struct SeriesCells {
     pub(super) requests: Cell,
     pub(super) tcp: TcpCells,
     pub(super) state: StateCells,
+    pub(super) listener: Option<Box<ListenerCells>>,
     pub(super) durations: FineCells,
     pub(super) outcomes: OnceLock<Arc<OutcomeCells>>,
     /// The worker lets go of it: the values are final.
@@ -98,6 +100,7 @@ pub(super) struct StateCells {
 impl SeriesCells {
     pub(super) fn new(labels: Labels) -> Self {
         Self {
+            listener: ListenerCells::of(&labels),
             labels,
             requests: Cell::default(),
             tcp: TcpCells::default(),
@@ -230,6 +233,20 @@ impl Series {
             Some(_) => 4,
         };
         self.0.cells.tcp.closed[kind].add(1);
+    }
+
+    /// A listener's connection was taken for something.
+    pub(crate) fn decided(&self, decision: Decision) {
+        if let Some(cells) = &self.0.cells.listener {
+            cells.decided(decision);
+        }
+    }
+
+    /// A listener's opaque connection was cut.
+    pub(crate) fn cut(&self, cause: Cause) {
+        if let Some(cells) = &self.0.cells.listener {
+            cells.cut(cause);
+        }
     }
 
     /// Bytes were read from a connection.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::histogram::{Histogram, LATENCY_BUCKETS};
 use super::labels::ResponseKey;
+use super::listener::ListenerSums;
 use super::series::{ERRNOS, SeriesCells};
 
 /// Everything that counts up.
@@ -18,6 +19,7 @@ pub(super) struct Sums {
     pub(super) closed: [u64; ERRNOS.len()],
     pub(super) read: u64,
     pub(super) written: u64,
+    pub(super) listener: ListenerSums,
 }
 
 /// `response_latency_ms` of one status.
@@ -47,6 +49,9 @@ impl Sums {
         self.opened += cells.tcp.opened.get();
         self.read += cells.tcp.read.get();
         self.written += cells.tcp.written.get();
+        if let Some(cells) = &cells.listener {
+            self.listener.add(cells);
+        }
     }
 
     /// Connections open now.

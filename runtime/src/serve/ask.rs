@@ -37,6 +37,16 @@ impl Ask {
         Self { incoming }
     }
 
+    /// What is here of a next request.
+    pub(super) fn unread(&self) -> &[u8] {
+        self.incoming.unread()
+    }
+
+    /// Receives what is there now of it: `None` for nothing, 0 for the end.
+    pub(super) fn receive_now(&mut self) -> Result<Option<usize>, Fault> {
+        self.incoming.receive_now()
+    }
+
     /// Whether nothing of a next request is here.
     pub(super) fn is_empty(&self) -> bool {
         self.incoming.unread().is_empty()
@@ -157,6 +167,12 @@ fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> access_log::Fact
         host: head.authority,
         user_agent: field(&[b"user-agent"]),
         trace_id: field(&[b"x-b3-traceid", b"x-request-id", b"x-amzn-trace-id"]),
+    }
+}
+
+impl From<Ask> for Incoming {
+    fn from(ask: Ask) -> Self {
+        ask.incoming
     }
 }
 

@@ -2,6 +2,7 @@
 //! after the other, and ends the connection so that nothing that was said is lost.
 
 mod ask;
+mod detect;
 mod reply;
 
 use std::future::poll_fn;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use ringway_core::message::{Blame, Cause, Fault, Stage};
 use ringway_core::policy::answer::Answer;
+use ringway_core::time::Instant;
 
 use crate::accept::Entrance;
 use crate::clock;
@@ -20,9 +22,10 @@ use crate::exchange::{self, Exchange};
 use crate::h1::{Incoming, Outgoing};
 use crate::pace::{Limit, Pace};
 use crate::socket::{Reader, Writer};
-use crate::stream::{Client, Sink, Source};
+use crate::stream::{Client, Response as _, Sink, Source};
 use crate::worker::{DRAIN_IDLE, Worker};
 use ask::Ask;
+pub(crate) use detect::spoken;
 use reply::Reply;
 pub(crate) use reply::{PSEUDONYM, applied};
 
@@ -31,6 +34,13 @@ pub(crate) use reply::{PSEUDONYM, applied};
 const LINGER: Duration = Duration::from_secs(1);
 /// And not more reads than this.
 const LINGER_READS: usize = 64;
+
+/// A client connection that another protocol than HTTP/1 goes on with, and what was received of it.
+pub(crate) struct Parts {
+    pub(crate) incoming: Incoming,
+    pub(crate) outgoing: Outgoing,
+    pub(crate) pace: Rc<Pace>,
+}
 
 /// A client connection in HTTP/1.1.
 pub(crate) struct Connection {
@@ -60,13 +70,19 @@ impl Connection {
         }
     }
 
+    /// Hands the connection over as it is, under no time limit.
+    pub(crate) fn into_parts(self) -> Parts {
+        self.pace.clear_all();
+        Parts { incoming: self.ask.into(), outgoing: self.reply.into(), pace: self.pace }
+    }
+
     /// Serves the client until either side ends the connection.
     pub(crate) async fn serve(&mut self, worker: &Rc<Worker>, entrance: &Rc<Entrance>) {
         let mut patience = worker.settings().timeouts.head;
         loop {
             if self.ask.is_empty() {
                 self.release();
-                if !self.idle(worker, patience).await {
+                if !self.idle(worker, clock::recent() + patience).await {
                     break;
                 }
             }
@@ -90,11 +106,11 @@ impl Connection {
     }
 
     /// Waits for the next request; false when the connection is to end without one.
-    async fn idle(&mut self, worker: &Worker, patience: Duration) -> bool {
+    async fn idle(&mut self, worker: &Worker, until: Instant) -> bool {
         let late = Fault::client(Stage::Head, Cause::IdleTimeout);
         let mut leaving = worker.draining_since().is_some();
-        let patience = if leaving { patience.min(DRAIN_IDLE) } else { patience };
-        self.pace.set(Limit::Request, clock::recent() + patience, late);
+        let soon = if leaving { clock::recent() + DRAIN_IDLE } else { until };
+        self.pace.set(Limit::Request, until.min(soon), late);
         let ready = poll_fn(|cx| {
             if self.ask.poll_readable(cx).is_ready() {
                 return Poll::Ready(true);
@@ -165,6 +181,17 @@ impl Connection {
             self.reply.give_up();
         }
         sent
+    }
+
+    /// Ends the connection with these last words.
+    pub(crate) async fn dismiss(&mut self, entrance: &Entrance, words: &[u8]) {
+        self.pace.within(Limit::Request, LINGER, Fault::client(Stage::Relay, Cause::IdleTimeout));
+        let pace = Rc::clone(&self.pace);
+        let sent = pace.keep(pin!(self.reply.outgoing().send_raw(words))).await;
+        self.count(entrance);
+        if matches!(sent, Ok(Ok(()))) {
+            self.linger().await;
+        }
     }
 
     /// Tells the metrics what has passed since the last time.

@@ -137,6 +137,12 @@ pub(crate) fn applied(exchange: &Exchange) -> Applied<'_> {
     })
 }
 
+impl From<Reply> for Outgoing {
+    fn from(reply: Reply) -> Self {
+        reply.outgoing
+    }
+}
+
 impl Sink for Reply {
     async fn put(&mut self, part: &Part<'_>) -> Result<(), Fault> {
         self.outgoing.put(part).await

@@ -118,6 +118,11 @@ impl Reader {
         (seen & libc::POLLRDHUP != 0).then_some(Ok(()))
     }
 
+    /// Whether the last read took everything there was.
+    pub(crate) const fn is_drained(&self) -> bool {
+        self.drained
+    }
+
     /// Note that readiness was consumed by somebody who did not read: the next read tries first.
     pub(crate) const fn expect_data(&mut self) {
         self.drained = false;

@@ -1,0 +1,79 @@
+//! Step 2 of the way of a request: reads a connection's first bytes until they show which protocol
+//! it speaks. They stay in the buffer that the first request is then parsed from.
+
+use std::time::Duration;
+
+use ringway_core::snapshot::Protocol;
+use ringway_core::wire::sniff::{Expect, Sniffed, Sniffer};
+
+use super::Connection;
+use crate::accept::Entrance;
+use crate::clock;
+use crate::metrics::Decision;
+use crate::worker::Worker;
+
+impl Connection {
+    /// Waits for the first bytes, without a buffer, and for as many of them as it takes. It only
+    /// ever waits as an idle connection does, so that none gets larger by it.
+    ///
+    /// `None` when the client has left, or said nothing in time.
+    pub(crate) async fn detect(&mut self, worker: &Worker, spoken: Protocol) -> Option<Decision> {
+        let mut sniffer = match spoken {
+            Protocol::Opaque => return Some(Decision::Marked),
+            Protocol::Detect => Sniffer::new(Expect::Anything),
+            Protocol::Http => Sniffer::new(Expect::Http),
+        };
+        let until = clock::recent() + patience(worker, sniffer.expected());
+        while self.idle(worker, until).await {
+            match self.ask.receive_now() {
+                Ok(Some(1..)) => {}
+                Ok(None) => {
+                    self.release();
+                    continue;
+                }
+                Ok(Some(0)) => {
+                    return self.undecided(sniffer.expected(), Decision::Opaque);
+                }
+                Err(_) => return None,
+            }
+            return Some(match sniffer.look(self.ask.unread()) {
+                Sniffed::NeedMore => continue,
+                Sniffed::Http1 => Decision::Http1,
+                Sniffed::Http2 => Decision::Http2,
+                Sniffed::Tls => Decision::Tls,
+                Sniffed::Opaque => Decision::Opaque,
+            });
+        }
+        if sniffer.expected() == Expect::Anything && worker.draining_since().is_none() {
+            // Its server is to speak first, it seems.
+            return Some(Decision::Late);
+        }
+        self.undecided(sniffer.expected(), Decision::Late)
+    }
+
+    /// What there is will not become more.
+    fn undecided(&self, expected: Expect, opaque: Decision) -> Option<Decision> {
+        match expected {
+            _ if self.ask.is_empty() => None,
+            // Its parser is to say what it lacks.
+            Expect::Http => Some(Decision::Http1),
+            Expect::Anything => Some(opaque),
+        }
+    }
+}
+
+/// What the listener's connections may speak; before the first snapshot, what the file says.
+pub(crate) fn spoken(worker: &Worker, entrance: &Entrance) -> Protocol {
+    let world = worker.world.borrow();
+    let routes = world.listener(&entrance.name);
+    let routes = routes.and_then(|at| world.view().snapshot().listeners.get(at));
+    routes.map_or_else(|| entrance.settings.borrow().protocol.into(), |routes| routes.protocol)
+}
+
+fn patience(worker: &Worker, expected: Expect) -> Duration {
+    let timeouts = &worker.settings().timeouts;
+    match expected {
+        Expect::Anything => timeouts.detect,
+        Expect::Http => timeouts.head,
+    }
+}
