@@ -29,6 +29,7 @@ impl Counting {
         });
         let outcome = Outcome {
             status: Some(200),
+            grpc: None,
             classification: Classification::Success,
             error: None,
             latency: Some(Duration::from_micros(300)),

@@ -16,7 +16,7 @@ pub struct Change {
     /// the connect timeouts.
     pub discovery: bool,
     /// Keys that differ in anything else that can be replaced while running: `timeouts`, `limits`,
-    /// `shutdown`.
+    /// `http2`, `shutdown`.
     pub settings: Vec<&'static str>,
     /// Keys that differ and keep their old value until a restart.
     pub restart: Vec<&'static str>,
@@ -63,6 +63,7 @@ pub fn change(old: &Config, new: &Config) -> Change {
     let settings = [
         ("timeouts", old.timeouts != new.timeouts),
         ("limits", old.limits != new.limits),
+        ("http2", old.http2 != new.http2),
         ("shutdown", old.shutdown != new.shutdown),
     ];
     let restart = [

@@ -10,9 +10,10 @@ use serde::de::value::{Error, StrDeserializer};
 use serde::de::{Deserialize, IntoDeserializer};
 
 use crate::duration;
+use crate::http2::Http2;
 use crate::listener::Listener;
 use crate::scalar;
-use crate::service::{HTTP, StaticEndpoint, StaticService, balancer};
+use crate::service::{HTTP, StaticEndpoint, StaticService, balancer, protocol};
 use crate::settings::{
     AccessLog, Admin, Config, Discovery, Dns, Limits, Log, Shutdown, Timeouts, Workers,
 };
@@ -31,6 +32,7 @@ pub(crate) fn config(root: &Node, base: &Path) -> Config {
         services: services.entries().iter().map(service).collect(),
         discovery: discovery(&root.section("discovery"), base),
         limits: limits(&root.section("limits")),
+        http2: http2(&root.section("http2")),
         shutdown: shutdown(&root.section("shutdown")),
         access_log: access_log(&root.section("access_log"), base),
         log: log(&root.section("log")),
@@ -78,6 +80,7 @@ fn service(entry: &Entry, connect: Duration) -> StaticService {
         port: section.parse("port").unwrap_or(HTTP),
         endpoints: endpoints.iter().filter_map(endpoint).collect(),
         balancer: section.text("balancer").and_then(balancer).unwrap_or_default(),
+        protocol: section.text("protocol").map(protocol).unwrap_or_default(),
         connect_timeout: section.duration("connect_timeout", connect),
     }
 }
@@ -127,6 +130,19 @@ fn limits(section: &Section<'_>) -> Limits {
         pool_idle_per_endpoint: section
             .count("pool_idle_per_endpoint")
             .unwrap_or(default.pool_idle_per_endpoint),
+    }
+}
+
+fn http2(section: &Section<'_>) -> Http2 {
+    let default = Http2::default();
+    Http2 {
+        streams: section.parse("streams").unwrap_or(default.streams),
+        stream_window: section.bytes("stream_window").unwrap_or(default.stream_window),
+        connection_window: section.bytes("connection_window").unwrap_or(default.connection_window),
+        send_bytes: section.bytes("send_bytes").unwrap_or(default.send_bytes),
+        control_frames: section.parse("control_frames").unwrap_or(default.control_frames),
+        resets: section.parse("resets").unwrap_or(default.resets),
+        stream_errors: section.count("stream_errors").unwrap_or(default.stream_errors),
     }
 }
 

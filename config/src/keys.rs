@@ -1,12 +1,13 @@
 //! The table of all keys: meaning, form, default, and the reason for the default.
 
+use crate::http2;
 use crate::ports::Ports;
 use crate::scalar::Scalar;
-use crate::service::BALANCERS;
+use crate::service::{BALANCERS, PROTOCOLS};
 use crate::shape::Preset::{Absent, Depends, Required, Value};
 use crate::shape::{Key, Preset, Shape};
 
-const fn key(
+pub(crate) const fn key(
     name: &'static str,
     shape: Shape,
     preset: Preset,
@@ -16,11 +17,11 @@ const fn key(
     Key { name, shape, preset, about, reason }
 }
 
-const fn number(least: u64, most: u64) -> Scalar {
+pub(crate) const fn number(least: u64, most: u64) -> Scalar {
     Scalar::Number { least, most }
 }
 
-const fn bytes(least: u64, most: u64) -> Shape {
+pub(crate) const fn bytes(least: u64, most: u64) -> Shape {
     Shape::of(Scalar::Bytes { least, most })
 }
 
@@ -28,7 +29,7 @@ const fn bytes(least: u64, most: u64) -> Shape {
 const DURATION: Scalar = Scalar::Duration { least: 1 };
 const TIMEOUT: Shape = Shape::of(DURATION);
 const TIMEOUT_OR_OFF: Shape = Shape::or(DURATION, &["off"]);
-const MANY: u64 = u32::MAX as u64;
+pub(crate) const MANY: u64 = u32::MAX as u64;
 
 /// The whole file.
 pub(crate) static ROOT: Shape = Shape::Map(&[
@@ -57,6 +58,7 @@ pub(crate) static ROOT: Shape = Shape::Map(&[
     ),
     key("timeouts", Shape::Map(TIMEOUTS), Absent, "How long to wait for what.", ""),
     key("limits", Shape::Map(LIMITS), Absent, "How much of what.", ""),
+    key("http2", Shape::Map(http2::KEYS), Absent, "What one HTTP/2 connection may cost.", ""),
     key("shutdown", Shape::Map(SHUTDOWN), Absent, "The end of the process.", ""),
     key("access_log", Shape::Map(ACCESS_LOG), Absent, "One line for each exchange.", ""),
     key("log", Shape::Map(LOG), Absent, "The program's own log, on standard error.", ""),
@@ -190,6 +192,13 @@ static SERVICE: Shape = Shape::Either {
             Value("peak-ewma"),
             "How an endpoint is chosen.",
             "Linkerd's: power of two choices on peak-EWMA latency and outstanding requests moves traffic away from slow endpoints by itself.",
+        ),
+        key(
+            "protocol",
+            Shape::of(Scalar::Choice(&PROTOCOLS)),
+            Value("http1"),
+            "What its endpoints speak: HTTP/1.1, or HTTP/2 with prior knowledge (`appProtocol: kubernetes.io/h2c`).",
+            "Every server speaks HTTP/1.1; gRPC needs `h2c`.",
         ),
         key(
             "connect_timeout",

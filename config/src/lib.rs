@@ -16,6 +16,7 @@ mod decode;
 pub mod duration;
 mod error;
 mod hint;
+mod http2;
 mod keys;
 mod listener;
 mod load;
@@ -30,6 +31,7 @@ mod tree;
 
 pub use change::{Change, ChangedListener, change};
 pub use error::{Errors, Problem, SHOWN};
+pub use http2::Http2;
 pub use listener::{ForwardedMode, Kind, Listener, Protocol};
 pub use load::{Env, fuzzing, load, read};
 pub use ports::{NotPorts, Ports};

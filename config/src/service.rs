@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-use ringway_core::snapshot::Balancer;
+use ringway_core::snapshot::{Balancer, HttpProtocol};
 use ringway_core::time::Duration;
 use serde::{Serialize, Serializer};
 
@@ -27,6 +27,9 @@ pub struct StaticService {
     /// Default peak EWMA, decay 10 s, unknown endpoint 30 ms (Linkerd).
     #[serde(serialize_with = "serialize_balancer")]
     pub balancer: Balancer,
+    /// What the endpoints speak. Default `http1`.
+    #[serde(serialize_with = "serialize_protocol")]
+    pub protocol: HttpProtocol,
     /// Time for a TCP connect. Default: `timeouts.connect`.
     #[serde(serialize_with = "duration::serialize")]
     pub connect_timeout: Duration,
@@ -41,6 +44,7 @@ impl StaticService {
             port: HTTP,
             endpoints,
             balancer: Balancer::default(),
+            protocol: HttpProtocol::default(),
             connect_timeout: timeouts.connect,
         }
     }
@@ -204,6 +208,24 @@ fn serialize_balancer<S: Serializer>(value: &Balancer, serializer: S) -> Result<
         Balancer::PeakEwma { .. } => BALANCERS[0],
         Balancer::LeastRequest => BALANCERS[1],
         Balancer::RoundRobin => BALANCERS[2],
+    })
+}
+
+/// What the key `protocol` may say.
+pub(crate) const PROTOCOLS: [&str; 2] = ["http1", "h2c"];
+
+/// The protocol of that name.
+pub(crate) fn protocol(name: &str) -> HttpProtocol {
+    if name == PROTOCOLS[1] { HttpProtocol::Http2 } else { HttpProtocol::Http1 }
+}
+
+fn serialize_protocol<S: Serializer>(
+    value: &HttpProtocol,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match value {
+        HttpProtocol::Http1 => PROTOCOLS[0],
+        HttpProtocol::Http2 => PROTOCOLS[1],
     })
 }
 

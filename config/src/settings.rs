@@ -9,6 +9,7 @@ use ringway_core::time::Duration;
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::duration;
+use crate::http2::Http2;
 use crate::listener::Listener;
 use crate::service::{self, StaticService};
 
@@ -31,6 +32,8 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// How much of what.
     pub limits: Limits,
+    /// What one HTTP/2 connection may cost.
+    pub http2: Http2,
     /// The end of the process.
     pub shutdown: Shutdown,
     /// One line for each exchange.

@@ -18,7 +18,7 @@ use crate::message::{Blame, Fault};
 use crate::policy::balance::Picker;
 use crate::policy::load::Params;
 use crate::rng::Rng;
-use crate::snapshot::{Balancer, ClusterKey, Snapshot};
+use crate::snapshot::{Balancer, ClusterKey, HttpProtocol, Snapshot};
 use crate::time::{Duration, Instant};
 
 /// A snapshot as one worker adopted it. Exchanges hold it by a worker-local count, so that a
@@ -70,6 +70,7 @@ pub struct ClusterState {
     balancer: Balancer,
     params: Params,
     connect_timeout: Duration,
+    protocol: HttpProtocol,
     /// Sorted by address.
     members: Vec<Member>,
     picker: Picker,
@@ -88,6 +89,7 @@ pub(crate) struct Picked {
     pub(crate) endpoint: EndpointId,
     pub(crate) address: SocketAddr,
     pub(crate) connect_timeout: Duration,
+    pub(crate) protocol: HttpProtocol,
 }
 
 /// How a ticket ended.
@@ -189,6 +191,7 @@ impl World {
             endpoint: member.id,
             address: member.address,
             connect_timeout: cluster.connect_timeout,
+            protocol: cluster.protocol,
         })
     }
 

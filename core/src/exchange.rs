@@ -22,10 +22,11 @@ use crate::cluster::{ClusterId, EndpointId, Outcome, View, World};
 use crate::message::{Blame, Cause, Fault, Method, RequestHead, Stage, Upgrade};
 use crate::policy::answer::{self, Answer, Scheme};
 use crate::policy::classify::classify;
+use crate::policy::deadline;
 use crate::policy::retry::{MAX_ATTEMPTS, Retry, retry};
 pub use crate::policy::retry::{Sent, Written};
 use crate::record::{Closing, Record};
-use crate::snapshot::{Backend, Filters, HeaderEdits, Rule};
+use crate::snapshot::{Backend, Filters, HeaderEdits, HttpProtocol, Rule};
 use crate::time::{Duration, Instant};
 
 /// The state of one exchange. Allocates nothing; keeps the view it was opened on alive.
@@ -90,6 +91,8 @@ pub struct Attempt {
     pub fresh: bool,
     /// Time allowed for the connect.
     pub connect_timeout: Duration,
+    /// What the endpoint speaks.
+    pub protocol: HttpProtocol,
     /// When the attempt, to the end of its response, has to be over. On expiry report
     /// `Cause::RequestTimeout`.
     pub deadline: Option<Instant>,
@@ -112,6 +115,8 @@ pub enum Verdict {
 pub struct End {
     /// The status sent to the client; `None` when nothing was sent.
     pub status: Option<u16>,
+    /// The gRPC status sent to the client, if it was one; Unknown (2) when gRPC ended without.
+    pub grpc: Option<u8>,
     /// Whether the proxy made the answer itself.
     pub local: bool,
     /// What went wrong, if the flow does not know it yet: while relaying or answering, or the
@@ -179,6 +184,7 @@ impl Flow {
             return self.give_up(Fault::us(Stage::Route, Cause::NoRoute));
         };
         self.take_rule(found.rule, (listener, Some(found.index), found.matched_prefix), world);
+        self.deadline = self.deadline.min(deadline::asked(head, self.start));
     }
 
     /// Follows the rule that was found, of that listener and number, with so much of the path.
@@ -238,6 +244,7 @@ impl Flow {
             address: picked.address,
             fresh: self.fresh,
             connect_timeout: picked.connect_timeout,
+            protocol: picked.protocol,
             deadline: (deadline != Instant::NEVER).then_some(deadline),
         })
     }
@@ -313,9 +320,10 @@ impl Flow {
             endpoint: self.last,
             method: self.method,
             status: end.status,
+            grpc: end.grpc,
             local: end.local,
             fault,
-            classification: classify(end.status, end.local, fault),
+            classification: classify(end.status, end.grpc, end.local, fault),
             start: self.start,
             latency: self.replied.map(|at| at.since(self.start)),
             total: now.since(self.start),
@@ -408,6 +416,7 @@ impl Flow {
             address: picked.address,
             fresh: false,
             connect_timeout: picked.connect_timeout,
+            protocol: picked.protocol,
             deadline: (self.deadline != Instant::NEVER).then_some(self.deadline),
         })
     }

@@ -14,6 +14,8 @@ pub struct Record {
     pub method: Method,
     /// The status sent to the client; `None` when nothing was sent.
     pub status: Option<u16>,
+    /// The gRPC status sent to the client, if it was one.
+    pub grpc: Option<u8>,
     /// Whether the answer was made by the proxy itself.
     pub local: bool,
     /// Why it failed, if it did.

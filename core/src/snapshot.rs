@@ -60,8 +60,20 @@ pub struct Cluster {
     pub balancer: Balancer,
     /// Time allowed for a TCP connect. Default 1 s (Linkerd outbound).
     pub connect_timeout: Duration,
+    /// What its endpoints speak. Default HTTP/1.1.
+    pub protocol: HttpProtocol,
     /// Ready endpoints, sorted by address, no address twice.
     pub endpoints: Vec<Endpoint>,
+}
+
+/// What endpoints are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum HttpProtocol {
+    /// HTTP/1.1
+    #[default]
+    Http1,
+    /// HTTP/2 with prior knowledge (`appProtocol: kubernetes.io/h2c`).
+    Http2,
 }
 
 /// The identity of a cluster.

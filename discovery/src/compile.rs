@@ -8,13 +8,14 @@ use std::sync::Arc;
 use ringway_config::{Kind, Listener};
 use ringway_core::policy::route::{HostMatch, RouteTableBuilder};
 use ringway_core::snapshot::{
-    Backend, Balancer, Cluster, ClusterKey, Endpoint, ListenerRoutes, Mirror, Rule, Snapshot,
+    Backend, Balancer, Cluster, ClusterKey, Endpoint, HttpProtocol, ListenerRoutes, Mirror, Rule,
+    Snapshot,
 };
 
 use crate::index::{Endpoints, Index, Known, Routes, Services};
 use crate::object::{NamespacedName, Route, RouteRule};
 use crate::settings::Settings;
-use protocol::{Destination, protocol};
+use protocol::{Destination, http_protocol, protocol};
 
 /// The snapshot of that generation. Equal indexes give equal snapshots.
 #[must_use]
@@ -137,6 +138,7 @@ impl<'i> Compiler<'i> {
             key: key(&name, address.port()),
             balancer: Balancer::RoundRobin,
             connect_timeout: self.settings.connect_inbound,
+            protocol: HttpProtocol::Http1,
             endpoints: vec![Endpoint { address, weight: 1, name: "".into() }],
         });
         let rule = Rule {
@@ -198,7 +200,8 @@ impl<'i> Compiler<'i> {
         let connect_timeout = known.service.connect_timeout.unwrap_or(self.settings.connect);
         let endpoints = self.endpoints.of(known, port);
         let balancer = known.service.balancer;
-        Some(self.intern(Cluster { key, balancer, connect_timeout, endpoints }))
+        let protocol = http_protocol(port);
+        Some(self.intern(Cluster { key, balancer, connect_timeout, protocol, endpoints }))
     }
 
     fn intern(&mut self, cluster: Cluster) -> u32 {

@@ -42,6 +42,7 @@ fn fixed(host: Host) -> StaticService {
         port: 80,
         endpoints: vec![StaticEndpoint { address: HostPort { host, port: 8080 }, weight: 1 }],
         balancer: Balancer::RoundRobin,
+        protocol: ringway_core::snapshot::HttpProtocol::Http1,
         connect_timeout: Duration::from_secs(1),
     }
 }

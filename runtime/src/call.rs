@@ -9,17 +9,19 @@ use std::time::Duration;
 
 use ringway_core::exchange::{Attempt, Sent, Verdict, Written};
 use ringway_core::message::{Blame, Cause, Fault, Method, Stage};
+use ringway_core::snapshot::HttpProtocol;
 
 use crate::clock;
 use crate::dial;
 use crate::exchange::Exchange;
-use crate::h1::{Incoming, Outgoing};
+use crate::grpc;
+use crate::h2::{self, Refused};
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
 use crate::pool::Upstream;
 use crate::relay::{self, Idle};
 use crate::settings::Settings;
-use crate::stream::{Client, Part, Request, Response, Sink, Source};
+use crate::stream::{Client, Download, Part, Request, Response, Sink, Source, Upload};
 use crate::timers::Timers;
 use crate::upstream;
 use crate::worker::Worker;
@@ -106,6 +108,10 @@ async fn run<C: Client>(
     client: &mut C,
     way: &Way<'_>,
 ) -> Result<(), Fault> {
+    if attempt.protocol == HttpProtocol::Http2 && !exchange.is_connect() {
+        // Apart, so that the state of this is no part of every exchange in HTTP/1.1.
+        return Box::pin(shared(exchange, attempt, client, way)).await;
+    }
     let worker = Rc::clone(&exchange.worker);
     let (request, response) = client.halves();
     let mut upstream = match exchange.take_prepared() {
@@ -134,13 +140,11 @@ async fn run<C: Client>(
     if verdict == Verdict::Tunnel {
         // What limited the request does not limit what follows it.
         way.pace.clear_all();
-        response.outgoing().free();
-        upstream.outgoing.free();
         let span = way.settings.timeouts.tunnel_idle;
+        let Upstream { incoming, outgoing, .. } = &mut *upstream;
         let tunnel = relay::tunnel(
-            (request.incoming(), response.outgoing()),
-            (&mut upstream.incoming, &mut upstream.outgoing),
-            &worker.buffers,
+            (request, response),
+            (incoming, outgoing),
             Idle { pace: Rc::clone(way.pace), span },
             (&exchange.received, &exchange.sent),
         );
@@ -151,6 +155,33 @@ async fn run<C: Client>(
         worker.pool.check_in(upstream, way.settings.keep);
     }
     Ok(())
+}
+
+/// The same over a connection that carries many exchanges at once.
+async fn shared<C: Client>(
+    exchange: &mut Exchange,
+    attempt: &Attempt,
+    client: &mut C,
+    way: &Way<'_>,
+) -> Result<(), Fault> {
+    let (request, response) = client.halves();
+    request.rewind();
+    let mut call = h2::call(exchange, attempt, request, way.pace).await?;
+    way.progress.reused.set(call.reused);
+    call.up.under(way.pace, Limit::Up, way.settings.timeouts.body_idle);
+    let received = Cell::new(0);
+    let verdict = {
+        let up = pin!(way.upload(request, &mut call.up, &received));
+        let down = pin!(way.reply(&mut call.down, response, exchange, exchange.method()));
+        relay::both(up, down).await
+    };
+    exchange.received.set(received.get());
+    if let Some(refused) = call.down.refused() {
+        // The endpoint has not looked at it: it may be sent again, for every method.
+        way.progress.written.set(!request.can_rewind());
+        way.progress.reused.set(refused == Refused::Connection);
+    }
+    verdict.map(drop)
 }
 
 /// A connection on which the request's head is queued, unless it is a CONNECT.
@@ -178,7 +209,7 @@ async fn prepare(
 
 /// An idle connection to the attempt's endpoint, unless it has to be a fresh one.
 pub(crate) fn lease(worker: &Worker, attempt: &Attempt) -> Option<Box<Upstream>> {
-    if attempt.fresh {
+    if attempt.fresh || attempt.protocol != HttpProtocol::Http1 {
         return None;
     }
     let lease = worker.pool.lease(attempt.endpoint);
@@ -222,14 +253,14 @@ impl Way<'_> {
     async fn upload(
         &self,
         request: &mut impl Request,
-        outgoing: &mut Outgoing,
+        outgoing: &mut impl Upload,
         received: &Cell<u64>,
     ) -> Fault {
         let progress = &self.progress;
         progress.written.set(true);
         if let Err(fault) = relay::one(request, outgoing, received).await {
-            progress.written.set(outgoing.started());
-            if fault.blame == Blame::Upstream && outgoing.started() {
+            progress.written.set(outgoing.has_started());
+            if fault.blame == Blame::Upstream && outgoing.has_started() {
                 // It may have answered before it closed; what it says comes the other way.
                 return pending().await;
             }
@@ -288,20 +319,21 @@ impl Way<'_> {
     /// Relays interim responses, the final head and its body.
     async fn reply(
         &self,
-        incoming: &mut Incoming,
+        incoming: &mut impl Download,
         response: &mut impl Response,
         exchange: &mut Exchange,
         method: Method,
     ) -> Result<Verdict, Fault> {
         let (progress, limits) = (&self.progress, &self.settings.head);
         for _ in 0..MAX_HEADS {
-            let heard = upstream::head(incoming, method, limits, &progress.answered, |head| {
+            let heard = incoming.head(method, limits, &progress.answered, |head| {
                 if head.status < 200 && head.status != 101 {
                     response.interim(head);
                     return None;
                 }
                 progress.heard.set(true);
                 let verdict = exchange.heard(head.status);
+                exchange.grpc.set(grpc::of_head(head));
                 if verdict != Verdict::Refuse {
                     response.head(head, exchange, progress.uploaded.get());
                 }
@@ -318,7 +350,8 @@ impl Way<'_> {
                     if verdict == Verdict::Tunnel {
                         response.flush().await?;
                     } else {
-                        let mut body = Watched { way: self, incoming };
+                        let grpc = exchange.grpc.get().is_some().then_some(&exchange.grpc);
+                        let mut body = Watched { way: self, incoming, grpc };
                         relay::one(&mut body, response, &exchange.sent).await?;
                     }
                     return Ok(verdict);
@@ -330,14 +363,20 @@ impl Way<'_> {
 }
 
 /// A response body during which the client may turn out to have left.
-struct Watched<'a> {
+struct Watched<'a, D> {
     way: &'a Way<'a>,
-    incoming: &'a mut Incoming,
+    incoming: &'a mut D,
+    /// Where the status goes that the trailers of gRPC state.
+    grpc: Option<&'a Cell<Option<u8>>>,
 }
 
-impl Source for Watched<'_> {
+impl<D: Download> Source for Watched<'_, D> {
     fn take(&mut self) -> Result<Option<Part<'_>>, Fault> {
-        self.incoming.take()
+        let part = self.incoming.take()?;
+        if let (Some(part), Some(grpc)) = (&part, self.grpc) {
+            grpc::note_trailers(part, grpc);
+        }
+        Ok(part)
     }
 
     async fn more(&mut self) -> Result<(), Fault> {
@@ -346,5 +385,9 @@ impl Source for Watched<'_> {
 
     fn is_done(&self) -> bool {
         self.incoming.is_done()
+    }
+
+    fn open_tunnel(&mut self) {
+        self.incoming.open_tunnel();
     }
 }

@@ -15,7 +15,6 @@ use ringway_core::message::{Blame, Fault};
 
 use crate::accept::Entrance;
 use crate::clock;
-use crate::http2;
 use crate::metrics::{Counter, Decision, Gauge};
 use crate::opaque;
 use crate::serve;
@@ -51,8 +50,9 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
                 survives(pin!(client.serve(&open.worker, &open.entrance))).await
             }
             Some(Some(Decision::Http2)) => {
-                let refusal = client.dismiss(&open.entrance, http2::REFUSAL);
-                survives(Box::pin(refusal).as_mut()).await
+                let served =
+                    serve::h2::serve(&open.worker, &open.entrance, client.into_parts(), peer);
+                survives(Box::pin(served).as_mut()).await
             }
             Some(Some(Decision::Tls | Decision::Opaque | Decision::Marked | Decision::Late)) => {
                 let carried =

@@ -69,6 +69,8 @@ pub(crate) struct Exchange {
     fault: Option<Fault>,
     local: bool,
     status: Option<u16>,
+    /// The status of the application's own protocol, gRPC, once one was given.
+    pub(crate) grpc: Cell<Option<u8>>,
     /// Request body bytes taken from the client, response body bytes given to it.
     pub(crate) received: Cell<u64>,
     pub(crate) sent: Cell<u64>,
@@ -102,6 +104,7 @@ impl Exchange {
             fault: None,
             local: false,
             status: None,
+            grpc: Cell::new(None),
             received: Cell::new(0),
             sent: Cell::new(0),
         });
@@ -208,6 +211,7 @@ impl Exchange {
         self.worker.exchanges.set(self.worker.exchanges.get() - 1);
         let end = End {
             status: self.status,
+            grpc: self.grpc.get(),
             local: self.local,
             fault: self.fault,
             received: self.received.get(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use ringway_core::exchange::Attempt;
 use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, Stage};
+use ringway_core::snapshot::HttpProtocol;
 
 use crate::call;
 use crate::clock;
@@ -15,7 +16,7 @@ use crate::connection;
 use crate::exchange::Exchange;
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
-use crate::stream::{Client, Part, Request, Sink, Source};
+use crate::stream::{Client, Download, Part, Request, Sink, Source};
 use crate::upstream;
 use crate::worker::Worker;
 
@@ -43,6 +44,8 @@ pub(crate) fn send<C: Client>(exchange: &Exchange, client: &mut C) {
             .flow()
             .and_then(|flow| flow.mirror(at, &mut exchange.worker.world.borrow_mut(), now));
         if let Some(attempt) = mirror
+            // A copy has a connection of its own, which HTTP/2 is not made for.
+            && attempt.protocol == HttpProtocol::Http1
             && UNDER_WAY.get() < MAX_UNDER_WAY
             && let Some(copy) = request.head(|head| Copy::of(head, &body, attempt, exchange))
         {
@@ -104,7 +107,7 @@ impl Copy {
         let answered = Cell::new(false);
         let persistent = loop {
             let incoming = &mut upstream.incoming;
-            let head = upstream::head(incoming, self.method, &limits, &answered, |head| {
+            let head = Download::head(incoming, self.method, &limits, &answered, |head| {
                 (head.status >= 200).then_some(head.connection.persistent)
             });
             if let Some(persistent) = head.await? {

@@ -122,7 +122,6 @@ impl Passage {
             let mut tunnel = pin!(relay::tunnel(
                 (&mut client.incoming, &mut client.outgoing),
                 (&mut far.incoming, &mut far.outgoing),
-                &self.worker.buffers,
                 idle,
                 (&up, &down),
             ));

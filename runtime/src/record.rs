@@ -44,6 +44,7 @@ impl Recorder {
     ) {
         let outcome = Outcome {
             status: record.status,
+            grpc: record.grpc,
             classification: record.classification,
             error: record.fault.map(|fault| fault.cause),
             latency: record.latency,
@@ -98,6 +99,7 @@ mod tests {
             endpoint: None,
             method: Method::Get,
             status: Some(200),
+            grpc: None,
             local: false,
             fault: None,
             classification: Classification::Success,

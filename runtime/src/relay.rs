@@ -10,13 +10,8 @@ use std::time::Duration;
 
 use ringway_core::message::{Cause, Fault, Stage};
 
-use crate::buffer::{Buffer, Buffers, MEDIUM, SMALL};
-use crate::h1::{Incoming, Outgoing};
 use crate::pace::{Limit, Pace};
 use crate::stream::{Sink, Source};
-
-/// Reads of a tunnel without a wait before the other connections get their turn.
-const BURST: u8 = 8;
 
 /// Relays a body to its end, counting its bytes.
 pub(crate) async fn one(
@@ -56,22 +51,25 @@ pub(crate) async fn both<T>(
 
 /// Carries bytes both ways until both have ended; an end on one side is passed on to the other.
 pub(crate) async fn tunnel<T: Tally>(
-    (client_in, client_out): (&mut Incoming, &mut Outgoing),
-    (server_in, server_out): (&mut Incoming, &mut Outgoing),
-    buffers: &Buffers,
+    (client_in, client_out): (&mut impl Source, &mut impl Sink),
+    (server_in, server_out): (&mut impl Source, &mut impl Sink),
     idle: Idle,
     (received, sent): (&T, &T),
 ) -> Result<(), Fault> {
+    client_in.open_tunnel();
+    client_out.open_tunnel();
+    server_in.open_tunnel();
+    server_out.open_tunnel();
     let half_done = Cell::new(false);
     let up = async {
-        match pour(client_in, server_out, buffers, &idle, received).await {
+        match pour(client_in, server_out, &idle, received).await {
             Err(fault) => fault,
             Ok(()) if half_done.replace(true) => Fault::client(Stage::Relay, Cause::Closed),
             Ok(()) => pending().await,
         }
     };
     let down = async {
-        pour(server_in, client_out, buffers, &idle, sent).await?;
+        pour(server_in, client_out, &idle, sent).await?;
         if half_done.replace(true) { Ok(()) } else { pending().await }
     };
     match both(pin!(up), pin!(down)).await {
@@ -111,80 +109,24 @@ impl Tally for Cell<u64> {
     }
 }
 
-/// What is read at once: it begins small and grows while reads fill it, so that whoever waits for
-/// a slow peer with little in hand holds little.
-#[derive(Clone, Copy)]
-enum Size {
-    Small,
-    Medium,
-    Large,
-}
-
-impl Size {
-    fn buffer(self, buffers: &Buffers) -> Buffer {
-        match self {
-            Self::Small => buffers.small(),
-            Self::Medium => buffers.medium(),
-            Self::Large => buffers.large(),
-        }
-    }
-
-    /// The size after a read of `n` bytes into a buffer of this size.
-    const fn after(self, n: usize, length: usize) -> Self {
-        match self {
-            Self::Small if n == length => Self::Medium,
-            Self::Medium | Self::Large if n == length => Self::Large,
-            Self::Large if n < MEDIUM => Self::Medium,
-            Self::Medium if n < SMALL => Self::Small,
-            same => same,
-        }
-    }
-}
-
 async fn pour(
-    source: &mut Incoming,
-    sink: &mut Outgoing,
-    buffers: &Buffers,
+    source: &mut impl Source,
+    sink: &mut impl Sink,
     idle: &Idle,
     tally: &impl Tally,
 ) -> Result<(), Fault> {
-    if !source.unread().is_empty() {
-        tally.taken(source.unread().len() as u64);
-        give(sink, source.unread(), tally).await?;
-    }
-    source.discard();
-    let (mut size, mut burst) = (Size::Small, 0);
-    loop {
+    while !source.is_done() {
         idle.restart();
-        burst += 1;
-        if burst > BURST {
-            // One busy stream must not keep the others waiting: go round the loop once.
-            source.yield_next();
-        }
-        if source.is_drained() {
-            burst = 0;
-            // No buffer while nothing comes.
-            source.wait().await;
-        }
-        let mut buffer = size.buffer(buffers);
-        match source.read_raw(&mut buffer)? {
-            None => {}
-            Some(0) => break,
-            Some(n) => {
-                idle.restart();
-                size = size.after(n, buffer.len());
-                tally.taken(n as u64);
-                give(sink, &buffer[..n], tally).await?;
+        match source.take()? {
+            Some(part) => {
+                let length = part.len();
+                tally.taken(length);
+                sink.put(&part).await?;
+                tally.given(length);
             }
+            None => source.more().await?,
         }
     }
-    sink.writer().shutdown();
+    sink.end_tunnel();
     Ok(())
-}
-
-async fn give(sink: &mut Outgoing, bytes: &[u8], tally: &impl Tally) -> Result<(), Fault> {
-    let before = sink.sent();
-    let given = sink.send_raw(bytes).await;
-    tally.given(sink.sent() - before);
-    given
 }

@@ -1,6 +1,6 @@
 //! What the data path needs of the configuration; a reload puts a new one in its place.
 
-use ringway_config::{Config, Timeouts};
+use ringway_config::{Config, Http2, Timeouts};
 use ringway_core::wire::h1::head::Limits;
 
 use crate::fds;
@@ -11,6 +11,7 @@ pub(crate) struct Settings {
     pub(crate) timeouts: Timeouts,
     pub(crate) head: Limits,
     pub(crate) keep: Keep,
+    pub(crate) http2: Http2,
     /// Client connections of the whole process.
     pub(crate) connections: usize,
 }
@@ -28,6 +29,7 @@ impl Settings {
                 connections: config.limits.pool_idle_per_endpoint,
                 idle: config.timeouts.idle_upstream,
             },
+            http2: config.http2.clone(),
             connections: config.limits.connections.unwrap_or_else(affordable_connections),
         }
     }

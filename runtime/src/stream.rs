@@ -1,14 +1,15 @@
 //! The seam between protocols: parts of a body come out of a source and go into a sink, whatever
 //! carries them.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use ringway_core::message::{Fault, RequestHead, ResponseHead};
+use ringway_core::message::{Fault, Method, RequestHead, ResponseHead};
 use ringway_core::policy::answer::Answer;
+use ringway_core::wire::h1::head::Limits;
 
 use crate::exchange::Exchange;
-use crate::h1::{Incoming, Outgoing};
 use crate::pace::Pace;
 
 /// Pieces of a body that are sent on together; no more system calls for many small chunks.
@@ -89,6 +90,9 @@ pub(crate) trait Source {
 
     /// Whether the last part was taken.
     fn is_done(&self) -> bool;
+
+    /// A tunnel begins: whatever comes from now on, to its end, is the body.
+    fn open_tunnel(&mut self);
 }
 
 /// Where a body goes to. What was queued before (a head) leaves with the first part.
@@ -98,6 +102,31 @@ pub(crate) trait Sink {
 
     /// Sends what is queued.
     async fn flush(&mut self) -> Result<(), Fault>;
+
+    /// A tunnel begins: parts are sent as they are.
+    fn open_tunnel(&mut self);
+
+    /// Ends the tunnel's direction.
+    fn end_tunnel(&mut self);
+}
+
+/// The request on its way to an endpoint.
+pub(crate) trait Upload: Sink {
+    /// Whether the endpoint was given anything of it.
+    fn has_started(&self) -> bool;
+}
+
+/// The response of an endpoint.
+pub(crate) trait Download: Source {
+    /// Waits for a head and shows it to `judge`; what follows is its body. A head for which `judge`
+    /// has nothing to say is interim. `answered` becomes true with the first sign of a response.
+    async fn head<R>(
+        &mut self,
+        method: Method,
+        limits: &Limits,
+        answered: &Cell<bool>,
+        judge: impl FnMut(&ResponseHead<'_>) -> Option<R>,
+    ) -> Result<Option<R>, Fault>;
 }
 
 /// The client's side of an exchange.
@@ -143,9 +172,6 @@ pub(crate) trait Request: Source {
 
     /// The same, looked at now and in spite of what it has sent.
     fn hung_up(&self) -> Result<bool, Fault>;
-
-    /// The bytes beneath, for a tunnel.
-    fn incoming(&mut self) -> &mut Incoming;
 }
 
 /// The response of an exchange.
@@ -162,7 +188,4 @@ pub(crate) trait Response: Sink {
 
     /// Takes back a head of which nothing was sent.
     fn discard(&mut self);
-
-    /// The bytes beneath, for a tunnel.
-    fn outgoing(&mut self) -> &mut Outgoing;
 }

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::net::SocketAddr;
 
 use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, ResponseHead, Stage};
-use ringway_core::policy::forward::{self, Hop};
+use ringway_core::policy::forward::{self, Hop, RequestEdits};
 use ringway_core::wire::h1::encode;
 use ringway_core::wire::h1::head::{self, FieldTable, Limits, Parsed};
 
@@ -13,6 +13,7 @@ use crate::exchange::Exchange;
 use crate::h1::Incoming;
 use crate::pool::Upstream;
 use crate::serve::{PSEUDONYM, applied};
+use crate::stream::Download;
 
 /// Queues the request's head as it goes to the endpoint.
 pub(crate) fn queue(
@@ -35,6 +36,16 @@ pub(crate) fn write_head(
     exchange: &Exchange,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
+    edited(head, address, exchange, |edits| encode::request(head, edits, out))
+}
+
+/// Shows `write` what to write of the request's head for the endpoint at `address`.
+pub(crate) fn edited<R>(
+    head: &RequestHead<'_>,
+    address: SocketAddr,
+    exchange: &Exchange,
+    write: impl FnOnce(&RequestEdits<'_>) -> R,
+) -> Result<R, Fault> {
     let settings = exchange.entrance.settings.borrow();
     let hop = Hop {
         via: settings.via.then_some(PSEUDONYM),
@@ -45,31 +56,30 @@ pub(crate) fn write_head(
     // Only an HTTP/1.0 request without Host needs the endpoint's.
     let fallback = if head.authority.is_empty() { address.to_string() } else { String::new() };
     let edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
-    encode::request(head, &edits, out);
-    Ok(())
+    Ok(write(&edits))
 }
 
-/// Reads a response head and shows it to `judge`; what follows is its body. A head for which
-/// `judge` has nothing to say is interim.
-pub(crate) async fn head<R>(
-    incoming: &mut Incoming,
-    method: Method,
-    limits: &Limits,
-    answered: &Cell<bool>,
-    mut judge: impl FnMut(&ResponseHead<'_>) -> Option<R>,
-) -> Result<Option<R>, Fault> {
-    loop {
-        if !incoming.unread().is_empty() {
-            answered.set(true);
-            if let Some((length, framing, verdict)) =
-                parse(incoming.unread(), method, limits, &mut judge)?
-            {
-                incoming.begin(length, framing, false);
-                return Ok(verdict);
+impl Download for Incoming {
+    async fn head<R>(
+        &mut self,
+        method: Method,
+        limits: &Limits,
+        answered: &Cell<bool>,
+        mut judge: impl FnMut(&ResponseHead<'_>) -> Option<R>,
+    ) -> Result<Option<R>, Fault> {
+        loop {
+            if !self.unread().is_empty() {
+                answered.set(true);
+                if let Some((length, framing, verdict)) =
+                    parse(self.unread(), method, limits, &mut judge)?
+                {
+                    self.begin(length, framing, false);
+                    return Ok(verdict);
+                }
             }
-        }
-        if incoming.receive().await? == 0 {
-            return Err(Fault { stage: Stage::Reply, ..incoming.broken(Cause::Closed) });
+            if self.receive().await? == 0 {
+                return Err(Fault { stage: Stage::Reply, ..self.broken(Cause::Closed) });
+            }
         }
     }
 }

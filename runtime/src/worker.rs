@@ -22,6 +22,7 @@ use crate::accept::{self, Entrance};
 use crate::access_log::AccessLog;
 use crate::buffer::Buffers;
 use crate::clock;
+use crate::h2::Carriers;
 use crate::inbox::{Command, Inbox, Letterbox};
 use crate::memory;
 use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
@@ -50,9 +51,11 @@ pub(crate) struct Worker {
     pub(crate) index: usize,
     pub(crate) world: RefCell<World>,
     pub(crate) pool: Pool,
+    pub(crate) carriers: Carriers,
     pub(crate) buffers: Buffers,
     pub(crate) timers: Timers,
     pub(crate) blocks: Blocks,
+    pub(crate) stream_blocks: Blocks,
     pub(crate) recorder: Recorder,
     pub(crate) shares: Arc<Shares>,
     pub(crate) letterboxes: Arc<[Letterbox]>,
@@ -91,9 +94,11 @@ impl Worker {
             index: start.index,
             world: RefCell::new(World::new(start.seed)),
             pool: Pool::default(),
+            carriers: Carriers::default(),
             buffers: Buffers::default(),
             timers: Timers::default(),
             blocks: Blocks::default(),
+            stream_blocks: Blocks::default(),
             recorder: Recorder::new(start.metrics, start.access_log),
             shares: start.shares,
             letterboxes: start.letterboxes,
@@ -248,6 +253,7 @@ impl Worker {
 
     fn forget(&self, removed: &[EndpointId]) {
         self.pool.remove(removed);
+        self.carriers.remove(removed);
         let mut series = self.series.borrow_mut();
         for endpoint in removed {
             if let Some(slot) = series.get_mut(endpoint.index())
@@ -280,7 +286,7 @@ impl Worker {
             alarm.passed().await;
             let busy = self.busy.replace(false);
             self.recorder.flush();
-            let freed = self.buffers.trim() + self.blocks.trim();
+            let freed = self.buffers.trim() + self.blocks.trim() + self.stream_blocks.trim();
             self.publish_beliefs();
             if !busy && freed == 0 {
                 self.give_back();
@@ -353,7 +359,8 @@ impl Worker {
     pub(crate) fn failed(&self, series: &Series, fault: Fault, status: Option<u16>) {
         let outcome = Outcome {
             status,
-            classification: classify(status, true, Some(fault)),
+            grpc: None,
+            classification: classify(status, None, true, Some(fault)),
             error: Some(fault.cause),
             latency: None,
             total: Duration::ZERO,

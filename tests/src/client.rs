@@ -86,6 +86,14 @@ impl Client {
         (&self.stream).write_all(bytes.as_ref()).is_ok()
     }
 
+    /// Sends, or says why not: `WouldBlock` when it was not taken within 8 s.
+    ///
+    /// # Errors
+    /// The write error.
+    pub fn try_send(&self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        (&self.stream).write_all(bytes.as_ref())
+    }
+
     /// Closes the sending direction only.
     pub fn finish(&self) {
         let _ = self.stream.shutdown(Shutdown::Write);

@@ -16,12 +16,14 @@
 pub mod admin;
 pub mod bulk;
 pub mod client;
+pub mod h2;
 pub mod judge;
 pub mod load;
 pub mod manifest;
 pub mod matrix;
 pub mod meaning;
 pub mod origin;
+pub mod pair;
 pub mod peer;
 pub mod policy;
 pub mod ports;

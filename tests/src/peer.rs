@@ -78,6 +78,16 @@ impl Peer {
         })
     }
 
+    /// A program whose arguments are these and its port.
+    #[must_use]
+    pub fn program(program: &Path, arguments: &[&str]) -> Self {
+        Self::start(|address, _| {
+            let mut command = Command::new(program);
+            command.args(arguments).arg(address.port().to_string());
+            command
+        })
+    }
+
     /// Redis, which keeps nothing.
     #[must_use]
     pub fn redis() -> Self {

@@ -58,6 +58,7 @@ impl World {
             balancer: said.balancer,
             params: Params::of(said.balancer),
             connect_timeout: said.connect_timeout,
+            protocol: said.protocol,
             members: Vec::new(),
             picker: Picker::default(),
         });
@@ -72,6 +73,7 @@ impl World {
         cluster.balancer = said.balancer;
         cluster.params = params;
         cluster.connect_timeout = said.connect_timeout;
+        cluster.protocol = said.protocol;
         let old = std::mem::take(&mut cluster.members);
         let rtt = self.starting_rtt(&old, &params);
         let mut members = Vec::with_capacity(said.endpoints.len());

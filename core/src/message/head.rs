@@ -54,13 +54,27 @@ impl Method {
     }
 }
 
-/// The version in a start line.
+/// The version in a start line, or the protocol that needs none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Version {
     /// HTTP/1.0
     Http10,
     /// HTTP/1.1, and any later minor version.
     Http11,
+    /// HTTP/2
+    Http2,
+}
+
+impl Version {
+    /// As in `Via` (RFC 9110 7.6.3).
+    #[must_use]
+    pub const fn number(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+            Self::Http2 => "2.0",
+        }
+    }
 }
 
 /// How the end of a body is known (RFC 9112 6.3).

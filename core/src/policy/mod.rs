@@ -3,6 +3,7 @@
 pub mod answer;
 pub mod balance;
 pub mod classify;
+pub mod deadline;
 pub mod forward;
 pub mod load;
 pub mod retry;

@@ -1,4 +1,5 @@
 //! Bytes to messages and back, without IO.
 
 pub mod h1;
+pub mod h2;
 pub mod sniff;

@@ -27,6 +27,7 @@ pub(crate) fn cluster(name: &str, balancer: Balancer, endpoints: &[(u16, u32)]) 
         key: ClusterKey { namespace: "default".into(), service: name.into(), port: 80 },
         balancer,
         connect_timeout: Duration::from_secs(1),
+        protocol: ringway_core::snapshot::HttpProtocol::Http1,
         endpoints: endpoints
             .iter()
             .map(|&(n, weight)| Endpoint { address: address(n), weight, name: "".into() })

@@ -2,7 +2,7 @@
 //! `protocol` taken together.
 
 use ringway_config::{Listener, Protocol as Wanted};
-use ringway_core::snapshot::Protocol;
+use ringway_core::snapshot::{HttpProtocol, Protocol};
 
 use crate::object::{Service, ServicePort};
 
@@ -32,6 +32,14 @@ fn is_marked(listener: &Listener, to: &Destination<'_>) -> bool {
     let of_service = to.service.and_then(|(service, _)| service.opaque_ports.as_ref());
     let ports = &listener.opaque_ports;
     ports.contains(listener.address.port()) || of_service.unwrap_or(ports).contains(to.port)
+}
+
+/// What a port's endpoints are spoken to in, where that is HTTP. GEP-1911: what is not known is spoken to as if nothing was said.
+pub(super) fn http_protocol(port: &ServicePort) -> HttpProtocol {
+    match port.protocol.as_deref() {
+        Some("kubernetes.io/h2c") => HttpProtocol::Http2,
+        _ => HttpProtocol::Http1,
+    }
 }
 
 /// What a service says of its port. As in Linkerd, an `appProtocol` that is not one of HTTP's is

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use ringway_config::{Host, StaticEndpoint, StaticService};
+use ringway_core::snapshot::HttpProtocol;
 
 use crate::object::{
     Endpoint, EndpointSlice, External, NamespacedName, Object, Service, ServicePort, SlicePort,
@@ -36,7 +37,11 @@ fn one(fixed: &StaticService, namespace: &Arc<str>) -> Vec<Object> {
             Host::Ip(ip) => sliced(&mut slices, &name, port, self::endpoint(*ip, endpoint)),
         }
     }
-    let port = ServicePort { name: "".into(), port: fixed.port, target: None, protocol: None };
+    let protocol = match fixed.protocol {
+        HttpProtocol::Http1 => None,
+        HttpProtocol::Http2 => Some("kubernetes.io/h2c".into()),
+    };
+    let port = ServicePort { name: "".into(), port: fixed.port, target: None, protocol };
     let service = Object::Service(Service {
         name,
         ports: vec![port],

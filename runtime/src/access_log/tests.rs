@@ -29,6 +29,7 @@ fn record() -> Record {
         endpoint: None,
         method: Method::Get,
         status: Some(502),
+        grpc: None,
         local: true,
         fault: Some(Fault::upstream(Stage::Connect, Cause::Refused)),
         classification: Classification::Failure,

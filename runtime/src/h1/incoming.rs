@@ -9,7 +9,7 @@ use std::time::Duration;
 use ringway_core::message::{Blame, Cause, Fault, Framing, Stage};
 use ringway_core::wire::h1::chunked::{Decoder, Event};
 
-use crate::buffer::{Buffer, Buffers, LARGE, SMALL};
+use crate::buffer::{Buffer, Buffers, LARGE, MEDIUM, SMALL};
 use crate::pace::{Limit, Pace};
 use crate::socket::Reader;
 use crate::stream::{Part, Pieces, Source};
@@ -53,6 +53,8 @@ enum Body {
     Length(u64),
     Chunked(Decoder),
     Close,
+    /// Everything until the end of a tunnel.
+    Tunnel,
     /// Nothing more comes, but the last part was not taken yet.
     Ended,
 }
@@ -98,6 +100,12 @@ impl Incoming {
     /// What was received and not yet taken.
     pub(crate) fn unread(&self) -> &[u8] {
         self.buffer.as_ref().map_or(&[], |b| &b[self.start..self.end])
+    }
+
+    /// The reader, with what it has read and nobody has taken.
+    pub(crate) fn into_reader(self) -> (Reader, Vec<u8>) {
+        let unread = self.unread().to_vec();
+        (self.reader, unread)
     }
 
     /// All bytes received since the connection began.
@@ -185,18 +193,43 @@ impl Incoming {
         self.release();
     }
 
-    /// Whether the last read took everything there was.
-    pub(crate) const fn is_drained(&self) -> bool {
-        self.reader.is_drained()
-    }
-
-    /// Waits until something has arrived, or the end has.
-    pub(crate) async fn wait(&mut self) {
-        self.reader.readable().await;
+    /// Reads on in a tunnel. What is read at once begins small and grows while reads fill it, so
+    /// that whoever waits for a slow peer with little in hand holds little; while nothing comes,
+    /// nothing is held. 0 is the end.
+    async fn read_tunnel(&mut self) -> Result<usize, Fault> {
+        self.buffer = None;
+        (self.start, self.end) = (0, 0);
+        loop {
+            self.burst += 1;
+            if self.burst > BURST {
+                // One busy stream must not keep the others waiting: go round the loop once.
+                self.reader.expect_nothing();
+            }
+            if self.reader.is_drained() {
+                self.burst = 0;
+                self.reader.readable().await;
+            }
+            let mut buffer = match self.full_reads {
+                0 => self.buffers.small(),
+                1 => self.buffers.medium(),
+                _ => self.buffers.large(),
+            };
+            if let Some(n) = self.read_raw(&mut buffer)? {
+                self.full_reads = match self.full_reads {
+                    size if n == buffer.len() => (size + 1).min(2),
+                    2 if n < MEDIUM => 1,
+                    1 if n < SMALL => 0,
+                    same => same,
+                };
+                self.end = n;
+                self.buffer = Some(buffer);
+                return Ok(n);
+            }
+        }
     }
 
     /// Reads what is there, past any buffer: `None` for nothing, 0 for the end.
-    pub(crate) fn read_raw(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
+    fn read_raw(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
         match self.reader.try_read(buffer) {
             Ok(n) => {
                 self.received += n as u64;
@@ -369,7 +402,7 @@ impl Source for Incoming {
                     self.body = Body::Done;
                 }
             }
-            Body::Close => {
+            Body::Close | Body::Tunnel => {
                 if unread == 0 {
                     return Ok(None);
                 }
@@ -396,6 +429,12 @@ impl Source for Incoming {
             self.burst = 0;
             self.reader.expect_nothing();
         }
+        if matches!(self.body, Body::Tunnel) {
+            if self.read_tunnel().await? == 0 {
+                self.body = Body::Ended;
+            }
+            return Ok(());
+        }
         if let Some((pace, limit, span)) = &self.pace {
             pace.within(*limit, *span, self.broken(Cause::IdleTimeout));
         }
@@ -418,5 +457,12 @@ impl Source for Incoming {
 
     fn is_done(&self) -> bool {
         matches!(self.body, Body::Done)
+    }
+
+    fn open_tunnel(&mut self) {
+        self.head = None;
+        self.kept = None;
+        self.body = Body::Tunnel;
+        self.trailers.clear();
     }
 }

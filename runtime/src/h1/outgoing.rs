@@ -11,7 +11,7 @@ use ringway_core::wire::h1::encode::chunk_size;
 use crate::buffer::Buffers;
 use crate::pace::{Limit, Pace};
 use crate::socket::Writer;
-use crate::stream::{PIECES, Part, Sink};
+use crate::stream::{PIECES, Part, Sink, Upload};
 
 /// Pieces of a part, and around them: queued head, chunk size, CRLF with the last chunk, trailers,
 /// final CRLF.
@@ -102,15 +102,14 @@ impl Outgoing {
         self.queued.clear();
     }
 
-    /// The socket's half, for a tunnel and for the end.
-    pub(crate) const fn writer(&mut self) -> &mut Writer {
-        &mut self.writer
+    /// Gives the socket's half up.
+    pub(crate) fn into_writer(self) -> Writer {
+        self.writer.share()
     }
 
-    /// Sends bytes as they are (a tunnel).
-    pub(crate) async fn send_raw(&mut self, bytes: &[u8]) -> Result<(), Fault> {
-        self.framing = Framing::Close;
-        self.put(&Part::of(bytes)).await
+    /// The socket's half, for the end.
+    pub(crate) const fn writer(&mut self) -> &mut Writer {
+        &mut self.writer
     }
 
     fn give_back(&mut self) {
@@ -219,6 +218,21 @@ impl Sink for Outgoing {
 
     async fn flush(&mut self) -> Result<(), Fault> {
         if self.queued.is_empty() { Ok(()) } else { self.send(None).await }
+    }
+
+    fn open_tunnel(&mut self) {
+        self.free();
+        self.framing = Framing::Close;
+    }
+
+    fn end_tunnel(&mut self) {
+        self.writer.shutdown();
+    }
+}
+
+impl Upload for Outgoing {
+    fn has_started(&self) -> bool {
+        self.started
     }
 }
 

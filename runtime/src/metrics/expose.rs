@@ -12,7 +12,7 @@ use super::text::{Kind, Labelled, Text};
 use super::worker::{Counter, Gauge, WorkerCells};
 
 /// Counters of workers: name and help.
-const COUNTERS: [(Counter, &str, &str); Counter::COUNT] = [
+const COUNTERS: [(Counter, &str, &str); Counter::COUNT - HTTP2_CLOSED.len()] = [
     (Counter::Accepted, "ringway_accepted_total", "Client connections accepted."),
     (
         Counter::HandedOff,
@@ -45,6 +45,21 @@ const COUNTERS: [(Counter, &str, &str); Counter::COUNT] = [
         "Responses counted by class because their endpoint sends too many different statuses.",
     ),
     (Counter::Mirrored, "ringway_mirrored_total", "Requests copied to a mirror."),
+];
+
+/// Why HTTP/2 connections were closed: the label.
+const HTTP2_CLOSED: [(Counter, &str); 11] = [
+    (Counter::ProtocolErrors, "protocol error"),
+    (Counter::FloodHeaders, "headers flood"),
+    (Counter::FloodData, "data flood"),
+    (Counter::FloodPriority, "priority flood"),
+    (Counter::FloodReset, "reset flood"),
+    (Counter::FloodSettings, "settings flood"),
+    (Counter::FloodPing, "ping flood"),
+    (Counter::FloodWindowUpdate, "window update flood"),
+    (Counter::FloodOther, "other flood"),
+    (Counter::FloodStall, "window stall"),
+    (Counter::FloodStreamErrors, "stream errors flood"),
 ];
 
 /// Gauges of workers: name and help.
@@ -188,6 +203,17 @@ fn workers(out: &mut Text, workers: &[std::sync::Arc<WorkerCells>]) {
         out.family(name, Kind::Counter, help);
         for (index, cells) in workers.iter().enumerate() {
             out.sample(name, |l| l.label("worker", index), cells.counters[counter as usize].get());
+        }
+    }
+    let name = "ringway_http2_closed_total";
+    out.family(name, Kind::Counter, "HTTP/2 connections closed for what their peer did.");
+    for (counter, cause) in HTTP2_CLOSED {
+        for (index, cells) in workers.iter().enumerate() {
+            let write = |l: &mut Labelled<'_>| {
+                l.label("worker", index);
+                l.label("cause", cause);
+            };
+            out.sample(name, write, cells.counters[counter as usize].get());
         }
     }
     for (gauge, name, help) in GAUGES {

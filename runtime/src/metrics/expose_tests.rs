@@ -37,6 +37,7 @@ fn scene() -> Registry {
     });
     let mut outcome = Outcome {
         status: Some(200),
+        grpc: None,
         classification: Classification::Success,
         error: None,
         latency: Some(Duration::from_micros(1_999)),
@@ -148,7 +149,8 @@ fn every_family_is_announced_once_and_every_sample_appears_once() {
 
 #[test]
 fn counters_and_gauges_are_listed_at_their_own_place() {
-    let counters: BTreeSet<_> = COUNTERS.iter().map(|(c, ..)| *c as usize).collect();
+    let counted = COUNTERS.iter().map(|(c, ..)| c).chain(HTTP2_CLOSED.iter().map(|(c, _)| c));
+    let counters: BTreeSet<_> = counted.map(|c| *c as usize).collect();
     let gauges: BTreeSet<_> = GAUGES.iter().map(|(g, ..)| *g as usize).collect();
     assert_eq!((counters.len(), gauges.len()), (Counter::COUNT, Gauge::COUNT));
 }

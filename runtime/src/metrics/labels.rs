@@ -120,6 +120,8 @@ impl ServiceLabels {
 pub(super) struct ResponseKey {
     /// The status, or 1 to 9 for a whole class; `None` when there was no response.
     pub(super) status: Option<u16>,
+    /// The gRPC status; more than 16 is none that is known.
+    pub(super) grpc: Option<u8>,
     pub(super) failure: bool,
     /// Why, from a fixed set; else empty.
     pub(super) error: &'static str,
@@ -129,6 +131,7 @@ impl ResponseKey {
     pub(super) fn of(outcome: &Outcome) -> Self {
         Self {
             status: outcome.status,
+            grpc: outcome.grpc.map(|grpc| grpc.min(17)),
             failure: outcome.classification == Classification::Failure,
             error: outcome.error.map_or("", |cause| cause.as_str()),
         }
@@ -139,14 +142,19 @@ impl ResponseKey {
         let class = |status: u16| {
             if status < 10 { status } else { (status / 100).min(9) }
         };
-        Self { status: self.status.map(class), failure: self.failure, error: "" }
+        let status = self.status.map(class);
+        Self { status, grpc: None, failure: self.failure, error: "" }
     }
 
     /// Writes what `response_total` has beside the status.
     pub(super) fn write(self, out: &mut Labelled<'_>) {
         write_status(self.status, out);
         out.label("classification", if self.failure { "failure" } else { "success" });
-        out.label("grpc_status", "");
+        match self.grpc {
+            Some(known @ 0..=16) => out.label("grpc_status", known),
+            Some(_) => out.label("grpc_status", "other"),
+            None => out.label("grpc_status", ""),
+        }
         out.label("error", self.error);
     }
 }

@@ -18,6 +18,7 @@ fn outcome(status: u16) -> Outcome {
     let failure = status >= 500;
     Outcome {
         status: Some(status),
+        grpc: None,
         classification: if failure { Classification::Failure } else { Classification::Success },
         error: None,
         latency: Some(Duration::from_millis(3)),

@@ -25,6 +25,8 @@ const MAX_OUTCOMES: usize = 64;
 pub struct Outcome {
     /// The status given; `None` when there was none.
     pub status: Option<u16>,
+    /// The gRPC status given, if it was one.
+    pub grpc: Option<u8>,
     /// Success or failure.
     pub classification: Classification,
     /// Why it failed, if the proxy knows.
@@ -44,7 +46,9 @@ impl Outcome {
     fn tag(&self) -> u32 {
         let cause = self.error.map_or(0, |cause| cause as u32 + 1);
         let failure = u32::from(self.classification == Classification::Failure);
-        u32::from(self.status.unwrap_or(0)) | failure << 16 | cause << 17
+        // Known codes end at 16; what endpoints invent is one more.
+        let grpc = self.grpc.map_or(0, |grpc| u32::from(grpc.min(17)) + 1);
+        u32::from(self.status.unwrap_or(0)) | failure << 16 | cause << 17 | grpc << 24
     }
 }
 

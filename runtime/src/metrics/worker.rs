@@ -38,10 +38,27 @@ pub(crate) enum Counter {
     SeriesFolded,
     /// A request was copied to a mirror.
     Mirrored,
+    /// An HTTP/2 connection was closed because its peer broke the protocol.
+    ProtocolErrors,
+    // And because it flooded the connection: with header blocks or lists,
+    FloodHeaders,
+    // with empty or tiny DATA frames,
+    FloodData,
+    // with frames of these kinds,
+    FloodPriority,
+    FloodReset,
+    FloodSettings,
+    FloodPing,
+    FloodWindowUpdate,
+    FloodOther,
+    // with responses that it leaves no room for,
+    FloodStall,
+    // or with requests that are malformed or refused (MadeYouReset).
+    FloodStreamErrors,
 }
 
 impl Counter {
-    pub(super) const COUNT: usize = Self::Mirrored as usize + 1;
+    pub(super) const COUNT: usize = Self::FloodStreamErrors as usize + 1;
 }
 
 /// Things of which a worker has some, by worker.

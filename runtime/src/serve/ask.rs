@@ -20,7 +20,6 @@ use crate::worker::Worker;
 /// What has to be known of a request to answer it.
 #[derive(Clone, Copy)]
 pub(super) struct Facts {
-    pub(super) method: Method,
     pub(super) version: Version,
     pub(super) persistent: bool,
     pub(super) trailers: bool,
@@ -143,7 +142,6 @@ fn open(
         return Err(Fault::us(Stage::Route, Cause::ConnectRefused));
     }
     let facts = Facts {
-        method: head.method,
         version: head.version,
         persistent: head.connection.persistent,
         trailers: head.te_trailers,
@@ -154,7 +152,7 @@ fn open(
     Ok(Some((length, head.framing, facts)))
 }
 
-fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> access_log::Facts<'a> {
+pub(super) fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> access_log::Facts<'a> {
     let field = |names: &[&[u8]]| {
         let named = |name: &[u8]| names.iter().any(|n| n.eq_ignore_ascii_case(name));
         head.fields.iter().find(|f| named(f.name)).map_or(&b""[..], |f| f.value)
@@ -187,6 +185,10 @@ impl Source for Ask {
 
     fn is_done(&self) -> bool {
         self.incoming.is_done()
+    }
+
+    fn open_tunnel(&mut self) {
+        self.incoming.open_tunnel();
     }
 }
 
@@ -228,9 +230,5 @@ impl Request for Ask {
 
     fn hung_up(&self) -> Result<bool, Fault> {
         self.incoming.hung_up()
-    }
-
-    fn incoming(&mut self) -> &mut Incoming {
-        &mut self.incoming
     }
 }

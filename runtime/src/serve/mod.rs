@@ -3,6 +3,8 @@
 
 mod ask;
 mod detect;
+pub(crate) mod h2;
+mod local;
 mod reply;
 
 use std::future::poll_fn;
@@ -22,7 +24,7 @@ use crate::exchange::{self, Exchange};
 use crate::h1::{Incoming, Outgoing};
 use crate::pace::{Limit, Pace};
 use crate::socket::{Reader, Writer};
-use crate::stream::{Client, Response as _, Sink, Source};
+use crate::stream::{Client, Sink, Source};
 use crate::worker::{DRAIN_IDLE, Worker};
 use ask::Ask;
 pub(crate) use detect::spoken;
@@ -181,17 +183,6 @@ impl Connection {
             self.reply.give_up();
         }
         sent
-    }
-
-    /// Ends the connection with these last words.
-    pub(crate) async fn dismiss(&mut self, entrance: &Entrance, words: &[u8]) {
-        self.pace.within(Limit::Request, LINGER, Fault::client(Stage::Relay, Cause::IdleTimeout));
-        let pace = Rc::clone(&self.pace);
-        let sent = pace.keep(pin!(self.reply.outgoing().send_raw(words))).await;
-        self.count(entrance);
-        if matches!(sent, Ok(Ok(()))) {
-            self.linger().await;
-        }
     }
 
     /// Tells the metrics what has passed since the last time.

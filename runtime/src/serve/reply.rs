@@ -1,19 +1,20 @@
 //! The responses to a client: heads are edited and framed for it, bodies are a sink.
 
 use std::rc::Rc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use ringway_core::message::{Cause, Fault, Framing, Method, ResponseHead, Version};
-use ringway_core::policy::answer::{Answer, Scheme};
+use ringway_core::message::{Fault, Framing, ResponseHead, Version};
+use ringway_core::policy::answer::Answer;
 use ringway_core::policy::forward::{self, Applied};
-use ringway_core::wire::h1::answer::{self, Local};
+use ringway_core::wire::h1::answer;
 use ringway_core::wire::h1::encode;
 
 use super::ask::{Ask, Facts};
+use super::local::local;
 use crate::exchange::Exchange;
 use crate::h1::Outgoing;
 use crate::pace::{Limit, Pace};
-use crate::stream::{Part, Request, Response, Sink};
+use crate::stream::{Part, Response, Sink};
 
 /// Our name in `Via`.
 pub(crate) const PSEUDONYM: &str = "ringway";
@@ -96,36 +97,11 @@ impl Reply {
         let persistent = facts.is_some_and(|f| f.persistent && f.version == Version::Http11);
         let draining = exchange.is_some_and(|e| e.worker.draining_since().is_some());
         self.keeps = whole && persistent && !answer.close && !draining;
-        let mut location = Vec::new();
-        if answer.fault.is_none()
-            && let Some(flow) = exchange.and_then(Exchange::flow)
-        {
-            ask.head(|head| flow.location(head, Scheme::Http, &mut location));
-        }
-        let cause = answer.fault.map(|fault| fault.cause.as_str());
-        let content = cause.map(|cause| format!("ringway: {cause}\n")).unwrap_or_default();
-        let date = httpdate::fmt_http_date(SystemTime::now());
-        let mut fields: [(&str, &[u8]); 2] = [("", b""); 2];
-        let mut count = 0;
-        if !location.is_empty() {
-            fields[count] = ("location", &location);
-            count += 1;
-        }
-        if answer.fault.is_some_and(|fault| fault.cause == Cause::ConnectRefused) {
-            fields[count] = ("allow", b"GET, HEAD, POST, PUT, DELETE, OPTIONS, TRACE, PATCH");
-            count += 1;
-        }
-        let local = Local {
-            status: answer.status,
-            cause,
-            content: content.as_bytes(),
-            date: Some(&date),
-            close: !self.keeps,
-            head_only: facts.is_some_and(|f| f.method == Method::Head),
-            fields: &fields[..count],
-        };
         self.answered = true;
-        self.outgoing.queue_head(Framing::None, |out| answer::answer(&local, out));
+        let (close, outgoing) = (!self.keeps, &mut self.outgoing);
+        local(answer, exchange, ask, close, |local| {
+            outgoing.queue_head(Framing::None, |out| answer::answer(local, out));
+        });
     }
 }
 
@@ -150,6 +126,14 @@ impl Sink for Reply {
 
     async fn flush(&mut self) -> Result<(), Fault> {
         self.outgoing.flush().await
+    }
+
+    fn open_tunnel(&mut self) {
+        self.outgoing.open_tunnel();
+    }
+
+    fn end_tunnel(&mut self) {
+        self.outgoing.end_tunnel();
     }
 }
 
@@ -190,9 +174,5 @@ impl Response for Reply {
             self.outgoing.discard();
             self.answered = false;
         }
-    }
-
-    fn outgoing(&mut self) -> &mut Outgoing {
-        &mut self.outgoing
     }
 }

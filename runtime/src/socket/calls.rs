@@ -3,6 +3,7 @@
 #![allow(unsafe_code, reason = "recv, sendmsg and poll have no safe non-blocking wrapper in std")]
 
 use std::io::{self, IoSlice};
+use std::mem::MaybeUninit;
 use std::os::fd::RawFd;
 
 /// What of `events` holds now, with what always counts (an error, a hang-up).
@@ -17,6 +18,17 @@ pub(super) fn poll(fd: RawFd, events: libc::c_short) -> libc::c_short {
 // every call of a process with threads.
 
 pub(super) fn recv(fd: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+    // SAFETY: what is initialised stays so, as the kernel only ever writes bytes.
+    let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
+    recv_uninit(fd, buffer, flags)
+}
+
+/// As many bytes as are returned are then initialised.
+pub(super) fn recv_uninit(
+    fd: RawFd,
+    buffer: &mut [MaybeUninit<u8>],
+    flags: i32,
+) -> io::Result<usize> {
     let (start, length) = (buffer.as_mut_ptr(), buffer.len());
     // SAFETY: the pointer and length describe `buffer`, which outlives the call.
     uninterrupted(|| unsafe {

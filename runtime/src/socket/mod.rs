@@ -7,6 +7,7 @@
 )]
 
 mod calls;
+mod poll;
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -1,7 +1,9 @@
 //! The only table from a fault to what the client is told.
 
+mod grpc;
 mod redirect;
 
+pub use grpc::{grpc_status, is_grpc};
 pub use redirect::{Scheme, location};
 
 use crate::message::{Blame, Cause, Fault};

@@ -32,29 +32,46 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
     if let Some(host) = edits.host {
         line(b"host", host, out);
     }
-    let mode = edits.hop.forwarded;
-    let client = edits.hop.client.is_some();
     let mut length = edits.framing;
     let passes = |field: &Field<'_>| match field.tag {
         Tag::Other => true,
         Tag::ContentLength => states(field, &mut length),
         Tag::Host => edits.host.is_none(),
-        Tag::Expect => edits.expect,
-        Tag::Trailer => edits.framing == Framing::Chunked,
-        Tag::ForwardedFor => !(client && mode.x_forwarded()),
-        Tag::Forwarded => !(client && mode.rfc7239()),
-        Tag::Via | Tag::ForwardedProto | Tag::ForwardedHost => true,
-        _ => false,
+        tag => request_passes(tag, edits),
     };
     copy(head.lines, head.fields, &edits.headers, passes, out);
     framing(length, out);
     request_connection(edits, out);
+    request_added(head, edits, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Whether a field of a request goes on, whatever protocol carries it; Host and Content-Length are
+/// the protocol's matter.
+pub(in crate::wire) fn request_passes(tag: Tag, edits: &RequestEdits<'_>) -> bool {
+    let mode = edits.hop.forwarded;
+    let client = edits.hop.client.is_some();
+    match tag {
+        Tag::Other | Tag::Via | Tag::ForwardedProto | Tag::ForwardedHost => true,
+        Tag::Expect => edits.expect,
+        Tag::Trailer => edits.framing == Framing::Chunked,
+        Tag::ForwardedFor => !(client && mode.x_forwarded()),
+        Tag::Forwarded => !(client && mode.rfc7239()),
+        _ => false,
+    }
+}
+
+/// Appends the lines that this hop adds to a request.
+pub(in crate::wire) fn request_added(
+    head: &RequestHead<'_>,
+    edits: &RequestEdits<'_>,
+    out: &mut Vec<u8>,
+) {
     forwarded(head, edits, out);
     if let Some(name) = edits.hop.via {
         via(head.version, name, out);
     }
     modifiers(&edits.headers, out);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Appends the response head as it goes to the client.
@@ -286,11 +303,9 @@ fn address(address: IpAddr, out: &mut Vec<u8>) {
 
 /// RFC 9110 7.6.3: the version in which the message was received.
 fn via(received: Version, name: &str, out: &mut Vec<u8>) {
-    let version: &[u8] = match received {
-        Version::Http10 => b"via: 1.0 ",
-        Version::Http11 => b"via: 1.1 ",
-    };
-    out.extend_from_slice(version);
+    out.extend_from_slice(b"via: ");
+    out.extend_from_slice(received.number().as_bytes());
+    out.push(b' ');
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
@@ -308,7 +323,7 @@ fn modifiers(modifiers: &Modifiers<'_>, out: &mut Vec<u8>) {
 }
 
 /// Framing and connection are not the user's to modify, and the Host has a filter of its own.
-const fn may_modify(tag: Tag) -> bool {
+pub(in crate::wire) const fn may_modify(tag: Tag) -> bool {
     matches!(
         tag,
         Tag::Other

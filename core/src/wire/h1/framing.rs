@@ -202,8 +202,8 @@ impl<'b> Gathered<'b> {
     pub(super) const fn expectation(&self, version: Version, body: bool) -> Result<bool, Cause> {
         match version {
             Version::Http10 => Ok(false),
-            Version::Http11 if self.bad_expect => Err(Cause::BadExpectation),
-            Version::Http11 => Ok(self.expect && body),
+            _ if self.bad_expect => Err(Cause::BadExpectation),
+            _ => Ok(self.expect && body),
         }
     }
 }

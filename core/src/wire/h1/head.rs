@@ -54,6 +54,19 @@ impl<'b> FieldTable<'b> {
     pub const fn new() -> Self {
         Self(ArrayVec::new_const())
     }
+
+    /// Adds a field, of `most` at the most.
+    pub(in crate::wire) fn push(&mut self, field: Field<'b>, most: usize) -> Result<(), Cause> {
+        if self.0.len() >= most {
+            return Err(Cause::TooManyFields);
+        }
+        self.0.try_push(field).map_err(|_| Cause::TooManyFields)
+    }
+
+    /// What was added.
+    pub(in crate::wire) fn fields(&self) -> &[Field<'b>] {
+        &self.0
+    }
 }
 
 /// httparse fills only as many slots as the head has fields; the rest stays uninitialised.

@@ -10,4 +10,4 @@ pub mod framing;
 pub mod head;
 pub mod names;
 pub mod target;
-mod trailers;
+pub(super) mod trailers;

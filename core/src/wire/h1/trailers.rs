@@ -5,7 +5,7 @@ use super::names::{is_tchar, tag};
 use crate::message::Tag;
 
 /// Bytes of one message's trailer section. Heads may be larger, but trailers are rare and short.
-const MAX_BYTES: usize = 16 * 1024;
+pub(in crate::wire) const MAX_BYTES: usize = 16 * 1024;
 
 /// The part of a trailer section seen so far.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ fn line(line: &[u8], out: &mut Vec<u8>) -> Option<bool> {
 
 /// Fields that steer routing, authentication, caching or the reading of content, and so must not
 /// arrive late.
-fn is_forbidden(name: &[u8]) -> bool {
+pub(in crate::wire) fn is_forbidden(name: &[u8]) -> bool {
     const NAMES: [&[u8]; 27] = [
         b"age",
         b"authorization",

@@ -1,0 +1,77 @@
+//! One exchange over a connection that carries many: its head is sent as soon as there is a place.
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use http::{Method, Request, Uri};
+use ringway_core::exchange::Attempt;
+use ringway_core::message::{Blame, Cause, Fault, Framing, RequestHead, Stage};
+use ringway_core::policy::forward::RequestEdits;
+use ringway_core::wire::h2::encode;
+
+use super::answer::Answer;
+use super::carrier::Ride;
+use super::fault::fault;
+use super::head::append;
+use super::outgoing::{Outgoing, Sender};
+use crate::exchange::Exchange;
+use crate::pace::Pace;
+use crate::stream;
+use crate::upstream;
+
+/// A stream to an endpoint.
+pub(crate) struct Call {
+    pub(crate) up: Outgoing,
+    pub(crate) down: Answer,
+    /// The connection has carried an exchange before.
+    pub(crate) reused: bool,
+    _ride: Ride,
+}
+
+/// Opens a stream to the attempt's endpoint with the request's head.
+pub(crate) async fn call(
+    exchange: &Exchange,
+    attempt: &Attempt,
+    request: &impl stream::Request,
+    pace: &Pace,
+) -> Result<Call, Fault> {
+    let worker = &exchange.worker;
+    let ride = worker.carriers.board(worker, attempt, pace).await?;
+    let (head, last) = request
+        .head(|head| translate(head, attempt.address, exchange))
+        .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
+    let sent = ride.carrier().send(head, last);
+    let (response, stream) = sent.map_err(|error| fault(&error, Stage::Send, Blame::Upstream))?;
+    let link = Rc::clone(ride.carrier().link());
+    Ok(Call {
+        up: Outgoing::begun(Sender::stream(stream), link, Blame::Upstream, last),
+        down: Answer::new(response),
+        reused: ride.reused(),
+        _ride: ride,
+    })
+}
+
+/// The request's head as it goes to the endpoint, and whether nothing follows it.
+fn translate(
+    head: &RequestHead<'_>,
+    address: SocketAddr,
+    exchange: &Exchange,
+) -> Result<(Request<()>, bool), Fault> {
+    upstream::edited(head, address, exchange, |edits| {
+        let mut request = Request::new(());
+        // What this type refuses is no method and no URI either.
+        let refused = Fault::client(Stage::Head, Cause::BadTarget);
+        *request.method_mut() = Method::from_bytes(head.method_token).map_err(|_| refused)?;
+        *request.uri_mut() = uri(head, edits).ok_or(refused)?;
+        append(request.headers_mut(), |write| encode::request(head, edits, write));
+        Ok((request, matches!(edits.framing, Framing::None | Framing::Length(0))))
+    })?
+}
+
+fn uri(head: &RequestHead<'_>, edits: &RequestEdits<'_>) -> Option<Uri> {
+    let mut path = Vec::with_capacity(head.target.len());
+    encode::path(head, edits, &mut path);
+    let authority = edits.host.unwrap_or(head.authority);
+    let uri = Uri::builder().scheme(edits.hop.scheme).authority(authority);
+    uri.path_and_query(path).build().ok()
+}

@@ -1,0 +1,24 @@
+//! HTTP/2 on the wire, the same for both sides of the proxy: the `h2` crate over direct socket
+//! calls, and its streams as sources and sinks of bodies.
+
+mod answer;
+mod call;
+mod carrier;
+mod carriers;
+mod chunk;
+pub(crate) mod closed;
+mod fault;
+mod head;
+mod incoming;
+mod link;
+mod outgoing;
+
+pub(crate) use answer::Refused;
+pub(crate) use call::call;
+pub(crate) use carriers::Carriers;
+pub(crate) use chunk::Chunk;
+pub(crate) use fault::fault;
+pub(crate) use head::{fields, response_of};
+pub(crate) use incoming::Incoming;
+pub(crate) use link::{Link, Wire};
+pub(crate) use outgoing::{Outgoing, Sender};

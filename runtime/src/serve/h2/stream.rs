@@ -1,0 +1,119 @@
+//! One stream of a client: one exchange.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::rc::Rc;
+
+use h2::{Reason, RecvStream, server::SendResponse};
+use ringway_core::message::{Blame, Cause, Fault};
+use ringway_core::policy::answer::Answer;
+
+use super::ask::Ask;
+use super::reply::Reply;
+use crate::accept::Entrance;
+use crate::exchange::{self, Exchange};
+use crate::h2::{Chunk, Link, Outgoing, Sender};
+use crate::pace::Pace;
+use crate::stream::Client;
+use crate::worker::Worker;
+
+/// A client's stream.
+pub(super) struct Stream {
+    ask: Ask,
+    reply: Reply,
+    pace: Rc<Pace>,
+    link: Rc<Link>,
+}
+
+impl Stream {
+    pub(super) fn new(
+        request: http::Request<RecvStream>,
+        respond: SendResponse<Chunk>,
+        link: &Rc<Link>,
+        (worker, via): (&Worker, bool),
+    ) -> Self {
+        let settings = worker.settings();
+        let pace = Rc::new(Pace::new(&worker.timers));
+        let sender = Sender::respond(respond);
+        let outgoing = Outgoing::new(Rc::clone(&sender), Rc::clone(link), Blame::Client);
+        let mut ask = Ask::new(request, sender);
+        let mut reply = Reply::new(outgoing, via);
+        ask.under(&pace, settings.timeouts.body_idle);
+        reply.under(&pace, settings.timeouts.body_idle);
+        Self { ask, reply, pace, link: Rc::clone(link) }
+    }
+
+    /// Serves the stream to its end.
+    pub(super) async fn serve(
+        &mut self,
+        worker: &Rc<Worker>,
+        entrance: &Rc<Entrance>,
+        peer: SocketAddr,
+    ) {
+        let limits = worker.settings().head;
+        let mut exchange = None;
+        match (self.ask.open((worker, entrance, peer), &limits, &mut exchange), &mut exchange) {
+            (Ok(()), Some(exchange)) => exchange::serve(exchange, self).await,
+            (Ok(()), None) => {}
+            (Err(fault), _) => self.refuse(fault, entrance, worker).await,
+        }
+        if self.reply.has_ended() {
+            self.link.frames(|frames| frames.completed());
+        }
+    }
+
+    /// Answers a head that is no request.
+    async fn refuse(&mut self, fault: Fault, entrance: &Entrance, worker: &Worker) {
+        let answer = Answer::to(fault);
+        let said = self.say(answer, None).await;
+        entrance.series.request();
+        worker.failed(&entrance.series, fault, said.then_some(answer.status));
+    }
+
+    /// Sends an answer of the proxy's own; false when there is nobody to tell.
+    async fn say(&mut self, answer: Answer, exchange: Option<&Exchange>) -> bool {
+        let left =
+            |f: Fault| f.blame == Blame::Client && matches!(f.cause, Cause::Closed | Cause::Reset);
+        if answer.fault.is_some_and(left) {
+            self.reply.give_up(Reason::CANCEL);
+            return false;
+        }
+        self.reply.queue_answer(answer, exchange, &self.ask);
+        let pace = Rc::clone(&self.pace);
+        let sent = pace.keep(pin!(self.reply.send_answer())).await;
+        pace.clear_all();
+        let sent = matches!(sent, Ok(Ok(())));
+        if !sent {
+            self.reply.give_up(Reason::CANCEL);
+        }
+        sent
+    }
+}
+
+impl Client for Stream {
+    type Request = Ask;
+    type Response = Reply;
+
+    fn halves(&mut self) -> (&mut Ask, &mut Reply) {
+        (&mut self.ask, &mut self.reply)
+    }
+
+    fn pace(&self) -> &Rc<Pace> {
+        &self.pace
+    }
+
+    fn has_begun(&self) -> bool {
+        self.reply.has_begun()
+    }
+
+    fn cut(&mut self) {
+        self.reply.give_up(Reason::INTERNAL_ERROR);
+    }
+
+    async fn answer(&mut self, exchange: &mut Exchange, answer: Answer) {
+        let said = self.say(answer, Some(exchange)).await;
+        // A client of gRPC is told of it in another way.
+        let status = exchange.grpc.get().map_or(answer.status, |_| 200);
+        exchange.answered(said.then_some(status));
+    }
+}
