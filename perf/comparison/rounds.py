@@ -32,16 +32,24 @@ class Bench:
         self.scenario, self.service, self.setting = scenario, service, setting
         self.directory = directory
         self.running = {}  # label → process
+        self.services = {}  # label → the backend behind it, where it has one of its own
         self.contenders = {c.label: c for c in contending(scenario, setting.proxies)}
         self.failures = []  # (label, reason) of runs without a figure
 
     def start(self, stack):
         wanted = bodies(self.service.port, self.scenario.path)
         for contender in self.contenders.values():
-            process = proxies.start(contender, self.service.port, self.directory, self.setting)
+            if contender.own_backend:
+                service = stack.enter_context(proxies.backend(self.directory, self.setting))
+                self.services[contender.label] = service.await_answer({"/64": None})
+            process = proxies.start(contender, self.backend(contender.label), self.directory,
+                                    self.setting)
             self.running[contender.label] = stack.enter_context(process)
         for process in self.running.values():
             process.await_answer(wanted)
+
+    def backend(self, label):
+        return self.services.get(label, self.service).port
 
     def closed(self, label, seconds):
         """One closed loop; in churn, with what became of the updates."""
@@ -58,7 +66,7 @@ class Bench:
                                        self.directory, self.setting, label)
 
     def churning(self, label):
-        return churning(self.running.get(label), self.contenders.get(label), self.service.port,
+        return churning(self.running.get(label), self.contenders.get(label), self.backend(label),
                         self.directory, self.setting, time.monotonic)
 
     def tried(self, label, measure, *given):

@@ -17,6 +17,9 @@ use crate::stream::{PIECES, Part, Sink, Upload};
 /// final CRLF.
 const SLICES: usize = PIECES + 5;
 
+/// What is longer is sent at once: it would be out of the cache when everybody else had been read.
+const BRIEF: u64 = 16 * 1024;
+
 /// The sending side of a connection.
 pub(crate) struct Outgoing {
     writer: Writer,
@@ -172,7 +175,9 @@ impl Outgoing {
 
     async fn send(&mut self, part: Option<&Part<'_>>) -> Result<(), Fault> {
         let mut done = 0;
-        self.writer.second_half().await;
+        if part.is_none_or(|part| part.len() <= BRIEF) {
+            self.writer.second_half().await;
+        }
         loop {
             match self.try_send(part, done) {
                 Ok((n, total)) => {
