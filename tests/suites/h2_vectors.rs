@@ -210,10 +210,12 @@ fn flood(cell: Cell, case: &Case) -> Result<String, String> {
             while !over.load(Ordering::Relaxed) {
                 clean(address)?;
                 served.fetch_add(1, Ordering::Relaxed);
+                // Now and then the attacker's connection is the only one.
+                thread::sleep(Duration::from_millis(10));
             }
             Ok::<(), String>(())
         });
-        let verdict = attack(case, address, &origin);
+        let verdict = attack(case, &proxy, &origin);
         let grown = process::peak(proxy.pid()).saturating_sub(before);
         let enough = served.load(Ordering::Relaxed) + 2;
         ringway_tests::wait::until(Duration::from_secs(20), "the healthy client is served", || {
@@ -230,8 +232,9 @@ fn flood(cell: Cell, case: &Case) -> Result<String, String> {
     verdict
 }
 
-fn attack(case: &Case, address: SocketAddr, origin: &Origin) -> Result<String, String> {
+fn attack(case: &Case, proxy: &Proxy, origin: &Origin) -> Result<String, String> {
     let repeat = case.repeat.as_ref().unwrap();
+    let address = proxy.web();
     let client = match repeat.no_read {
         true => Client::try_connect_slow(address, 1),
         false => Client::try_connect(address),
@@ -264,7 +267,14 @@ fn attack(case: &Case, address: SocketAddr, origin: &Origin) -> Result<String, S
             done.store(true, Ordering::Relaxed);
         });
         loop {
-            let ended = closed.load(Ordering::Relaxed).then_some(End::Reset);
+            // A reset may not get through to who leaves no room to receive it, so the proxy is
+            // asked as well whether it has let go.
+            let let_go = || {
+                repeat.no_read
+                    && !client.data().is_empty()
+                    && proxy.metrics().sum("ringway_worker_connections", &[]) == 0.0
+            };
+            let ended = (closed.load(Ordering::Relaxed) || let_go()).then_some(End::Reset);
             let end = client.end().or(ended);
             let over = start.elapsed() > Duration::from_secs(20);
             let data = if repeat.no_read { Vec::new() } else { client.data() };
