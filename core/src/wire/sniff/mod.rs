@@ -12,6 +12,8 @@
 
 mod hello;
 
+use crate::wire::h1::names::is_tchar;
+
 pub use hello::{MAX_HELLO, ServerName, server_name};
 
 /// What an HTTP/2 client says first (RFC 9113 3.4).
@@ -128,10 +130,10 @@ impl State {
             Self::Start if byte == hello::HANDSHAKE => Self::Record,
             Self::Start if byte == b'\r' => Self::EmptyLine,
             Self::EmptyLine if byte == b'\n' => Self::AfterEmptyLine,
-            Self::Start | Self::AfterEmptyLine if is_token(byte) => Self::Method(1),
+            Self::Start | Self::AfterEmptyLine if is_tchar(byte) => Self::Method(1),
             Self::Start | Self::EmptyLine | Self::AfterEmptyLine => OPAQUE,
             Self::Method(_) if is_blank(byte) => Self::Word(Some(0)),
-            Self::Method(length) if is_token(byte) && length < MAX_METHOD => {
+            Self::Method(length) if is_tchar(byte) && length < MAX_METHOD => {
                 Self::Method(length + 1)
             }
             Self::Method(_) => OPAQUE,
@@ -162,28 +164,6 @@ impl State {
             _ => Self::Word(None),
         }
     }
-}
-
-/// RFC 9110 5.6.2.
-const fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric()
-        || matches!(
-            byte,
-            b'!' | b'#'
-                | b'$'
-                | b'%'
-                | b'&'
-                | b'\''
-                | b'*'
-                | b'+'
-                | b'-'
-                | b'.'
-                | b'^'
-                | b'_'
-                | b'`'
-                | b'|'
-                | b'~'
-        )
 }
 
 const fn is_blank(byte: u8) -> bool {
