@@ -7,6 +7,7 @@ use http::{Method, Request, Uri};
 use ringway_core::exchange::Attempt;
 use ringway_core::message::{Blame, Cause, Fault, Framing, RequestHead, Stage};
 use ringway_core::policy::forward::RequestEdits;
+use ringway_core::wire::h1;
 use ringway_core::wire::h2::encode;
 
 use super::answer::Answer;
@@ -70,7 +71,7 @@ fn translate(
 
 fn uri(head: &RequestHead<'_>, edits: &RequestEdits<'_>) -> Option<Uri> {
     let mut path = Vec::with_capacity(head.target.len());
-    encode::path(head, edits, &mut path);
+    h1::encode::target(head, edits, &mut path);
     let authority = edits.host.unwrap_or(head.authority);
     let uri = Uri::builder().scheme(edits.hop.scheme).authority(authority);
     uri.path_and_query(path).build().ok()

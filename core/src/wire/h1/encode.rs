@@ -13,11 +13,9 @@ pub const CHUNK_END: &[u8] = b"\r\n";
 /// The last chunk; trailers and an empty line follow.
 pub const LAST_CHUNK: &[u8] = b"0\r\n";
 
-/// Appends the request head as it goes upstream.
-pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
-    out.reserve(room(head.lines, head.fields) + head.target.len() + 256);
-    out.extend_from_slice(head.method_token);
-    out.push(b' ');
+/// Appends a request's target as it goes upstream, in whichever protocol.
+#[inline]
+pub fn target(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
     match edits.path {
         Some((path, matched)) => {
             rewrite(path, head.path(), matched, out);
@@ -28,6 +26,14 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
         }
         None => out.extend_from_slice(head.target),
     }
+}
+
+/// Appends the request head as it goes upstream.
+pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
+    out.reserve(room(head.lines, head.fields) + head.target.len() + 256);
+    out.extend_from_slice(head.method_token);
+    out.push(b' ');
+    target(head, edits, out);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     if let Some(host) = edits.host {
         line(b"host", host, out);

@@ -4,7 +4,6 @@
 use super::trailers;
 use crate::message::{Field, Framing, RequestHead, ResponseHead, Tag, Version};
 use crate::policy::forward::{RequestEdits, ResponseEdits};
-use crate::policy::route::rewrite;
 use crate::wire::h1::answer::Local;
 use crate::wire::h1::encode::{decimal, may_modify, request_added, request_passes};
 use crate::wire::h1::names::tag;
@@ -32,20 +31,6 @@ pub fn request(
     let mut added = Vec::new();
     request_added(head, edits, &mut added);
     trailers::fields(&added).for_each(|(name, value)| write(name, value));
-}
-
-/// Appends the `:path` of a request as it goes upstream.
-pub fn path(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
-    match edits.path {
-        Some((path, matched)) => {
-            rewrite(path, head.path(), matched, out);
-            if let Some(query) = head.query() {
-                out.push(b'?');
-                out.extend_from_slice(query);
-            }
-        }
-        None => out.extend_from_slice(head.target),
-    }
 }
 
 /// Hands over the fields of a response as it goes to the client.
@@ -145,6 +130,7 @@ mod tests {
     use crate::policy::forward::{
         Applied, Client, ForwardedMode, Hop, request_edits, response_edits,
     };
+    use crate::wire::h1::encode;
     use crate::wire::h1::head::{self, FieldTable, Limits, Parsed};
 
     fn written(came: &str, method: Method) -> Vec<(String, String)> {
@@ -199,7 +185,7 @@ mod tests {
         ];
         assert_eq!(out, pairs(&expected));
         let mut target = Vec::new();
-        path(&head, &edits, &mut target);
+        encode::target(&head, &edits, &mut target);
         assert_eq!(target, b"/a?b");
     }
 

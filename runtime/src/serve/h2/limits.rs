@@ -6,9 +6,9 @@ use std::time::Duration;
 use h2::Reason;
 use ringway_core::time::Instant;
 
-use super::LINGER;
 use crate::clock;
 use crate::h2::Link;
+use crate::serve::LINGER;
 use crate::settings::Settings;
 use crate::timers::{Alarm, Timers};
 use crate::worker::DRAIN_IDLE;

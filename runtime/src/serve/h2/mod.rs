@@ -12,7 +12,6 @@ use std::net::SocketAddr;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use ::h2::Reason;
 use ::h2::server::Builder;
@@ -26,17 +25,11 @@ use crate::connection::survives;
 use crate::h2::{Chunk, Link, Wire, closed};
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
-use crate::serve::Parts;
+use crate::serve::{LINGER, LINGER_READS, Parts};
 use crate::settings::Settings;
 use crate::worker::Worker;
 use limits::Limits;
 use stream::Stream;
-
-/// After our last word, what a client still sends is thrown away for so long, so that the reset
-/// that unread bytes cause does not overtake what it has not read yet.
-const LINGER: Duration = Duration::from_secs(1);
-/// And not more reads than this.
-const LINGER_READS: usize = 64;
 
 type Connection = ::h2::server::Connection<Wire, Chunk>;
 type Request = (http::Request<::h2::RecvStream>, ::h2::server::SendResponse<Chunk>);
