@@ -142,6 +142,17 @@ impl Proxy {
         Metrics::parse(&text).unwrap()
     }
 
+    /// Waits until every worker has adopted this or a later snapshot: they do so one by one.
+    ///
+    /// # Panics
+    /// When one has not within five seconds.
+    pub fn await_generation(&self, generation: f64) {
+        wait::until(Duration::from_secs(5), "every worker has adopted the snapshot", || {
+            let adopted = self.metrics().by("ringway_worker_snapshot_generation", &[], "worker");
+            !adopted.is_empty() && adopted.iter().all(|(_, worker)| *worker >= generation)
+        });
+    }
+
     /// Replaces its configuration file by the present `settings`.
     pub fn write(&self) {
         self.directory.put("ringway.yaml", &self.settings.yaml());

@@ -124,6 +124,7 @@ fn a_removed_endpoint_gets_nothing_more(cell: Cell) {
     });
     directory.put("app.yaml", &documents(&[&stays]));
     wait::until(Duration::from_secs(2), "its pooled connections are closed", || leaves.open() == 0);
+    proxy.await_generation(2.0);
     let before = leaves.next_sequence();
     for _ in 0..50 {
         assert_eq!(client::get(proxy.web(), "/").status, 200);
