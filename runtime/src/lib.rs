@@ -40,6 +40,7 @@ mod pooled;
 mod reactor;
 pub mod ring;
 mod seat;
+mod sends;
 mod settings;
 mod shares;
 mod socket;

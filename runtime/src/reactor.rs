@@ -15,6 +15,7 @@ use monoio::net::TcpStream;
 use slab::Slab;
 
 use crate::clock;
+use crate::sends::Sends;
 use crate::timers::Timers;
 use crate::turn::Turn;
 
@@ -53,13 +54,15 @@ struct Watched {
 
 impl Reactor {
     /// A set for the calling thread, whose event loop is a `ring` or epoll; sockets made on it from
-    /// now on are registered there. To be driven by [`Self::drive`].
-    pub(crate) fn install(ring: bool) -> io::Result<()> {
+    /// now on are registered there, and queue what is brief with `sends`. To be driven by
+    /// [`Self::drive`].
+    pub(crate) fn install(ring: bool, sends: Sends) -> io::Result<()> {
         // SAFETY: no memory is involved.
         let set = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: epoll_create1 returned a new descriptor that nobody else owns.
         let set = unsafe { OwnedFd::from_raw_fd(set) };
-        let reactor = Self { set, ring, watched: RefCell::default(), turn: Rc::default() };
+        let reactor =
+            Self { set, ring, watched: RefCell::default(), turn: Rc::new(Turn::new(sends)) };
         HERE.set(Some(Rc::new(reactor)));
         Ok(())
     }
@@ -83,7 +86,7 @@ impl Reactor {
     /// Frees the places of sockets that are gone.
     pub(crate) fn trim(&self) {
         self.watched.borrow_mut().shrink_to_fit();
-        self.turn.trim();
+        self.turn.sends.trim();
     }
 
     fn control(&self, operation: i32, fd: RawFd, key: usize) -> io::Result<()> {
@@ -94,7 +97,7 @@ impl Reactor {
     }
 
     /// Leads one turn after the other, for as long as the worker lives: wakes whoever waits for
-    /// what has changed, then whoever wants to send. Under constant load the event loop beneath may
+    /// what has changed, then sends what they have queued. Under constant load the event loop beneath may
     /// never get to its own timers, so every turn looks at `timers`.
     ///
     /// # Errors
@@ -110,7 +113,7 @@ impl Reactor {
             loop {
                 // The wait outlasts a turn that somebody else has begun.
                 poll_fn(|cx| {
-                    if self.turn.poll_senders(cx).is_ready() {
+                    if self.turn.sends.poll_queued(cx).is_ready() {
                         return Poll::Ready(());
                     }
                     if changed.is_none() {
@@ -203,9 +206,9 @@ impl Watch {
         Poll::Pending
     }
 
-    /// Waits until it is this worker's turn to send.
-    pub(crate) async fn second_half(&self) {
-        self.reactor.turn.second_half().await;
+    /// What this worker sends in the second half of its turn.
+    pub(crate) fn sends(&self) -> &Sends {
+        &self.reactor.turn.sends
     }
 
     /// What holds now is told once more, after everybody else had a turn.

@@ -7,6 +7,8 @@ use monoio::time::TimeDriver;
 use monoio::{FusionRuntime, IoUringDriver, LegacyDriver, RuntimeBuilder};
 use ringway_config::Driver;
 
+use crate::sends;
+
 /// A worker's event loop.
 pub(crate) type Loop = FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>;
 
@@ -126,6 +128,16 @@ fn reason(error: &io::Error) -> String {
         _ => "",
     };
     format!("{error}{hint}")
+}
+
+/// A second ring for the calling thread's sends, of the kind that its loop stands on. Where there is
+/// none, or the kernel has no memory left for it, each send is a call of its own.
+pub(crate) fn for_sends(rung: Rung) -> Option<io_uring::IoUring> {
+    if rung == Rung::Epoll {
+        return None;
+    }
+    let ring = rung.builder().build(sends::ENTRIES);
+    ring.inspect_err(|error| tracing::warn!(%error, "no ring for sends: one call for each")).ok()
 }
 
 /// Builds the calling thread's loop; it must be the thread that will run it (SINGLE_ISSUER).

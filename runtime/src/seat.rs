@@ -19,6 +19,7 @@ use crate::lines::Lines;
 use crate::metrics::{Driver, Registry};
 use crate::reactor::Reactor;
 use crate::ring::{self, Rung};
+use crate::sends::Sends;
 use crate::shares::Shares;
 use crate::state::Readiness;
 use crate::worker::{Start, Worker};
@@ -91,7 +92,8 @@ impl Seat {
             Err(error) => return drop(self.started.send(Err(error))),
         };
         tracing::info!(worker = index, driver = %report, "event loop");
-        if let Err(error) = Reactor::install(report.rung != Rung::Epoll) {
+        let sends = Sends::new(ring::for_sends(report.rung));
+        if let Err(error) = Reactor::install(report.rung != Rung::Epoll, sends) {
             return drop(self.started.send(Err(error)));
         }
         let metrics = self.registry.worker(index);

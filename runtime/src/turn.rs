@@ -1,53 +1,30 @@
 //! The two halves of a worker's turn: whoever was told of something reads and decides, then
-//! whoever has something to say sends. Sends in a row wake a peer on another core once, where
+//! everything that was queued is sent. Sends in a row wake a peer on another core once, where
 //! each by itself would let it fall asleep and wake it again, and they stay in the cache.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Poll, Waker};
+
+use crate::sends::Sends;
 
 /// The turn of one worker.
-#[derive(Default)]
 pub(crate) struct Turn {
-    /// Who sends in the second half.
-    senders: RefCell<Vec<Waker>>,
-    /// Who leads the turn, while it waits for somebody to begin one.
-    leader: Cell<Option<Waker>>,
+    /// What is sent in the second half.
+    pub(crate) sends: Sends,
     /// The task that stands behind all that are woken before it, and whom it wakes.
     last: Cell<Option<Waker>>,
     waiting: Cell<Option<Waker>>,
 }
 
 impl Turn {
-    /// Waits for the second half; to be followed by a send.
-    pub(crate) async fn second_half(&self) {
-        let mut queued = false;
-        poll_fn(|cx| {
-            if std::mem::replace(&mut queued, true) {
-                return Poll::Ready(());
-            }
-            self.senders.borrow_mut().push(cx.waker().clone());
-            if let Some(leader) = self.leader.take() {
-                leader.wake();
-            }
-            Poll::Pending
-        })
-        .await;
+    pub(crate) fn new(sends: Sends) -> Self {
+        Self { sends, last: Cell::default(), waiting: Cell::default() }
     }
 
-    /// Whether anybody wants to send; the leader is woken when somebody does.
-    pub(crate) fn poll_senders(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.senders.borrow().is_empty() {
-            self.leader.set(None);
-            return Poll::Ready(());
-        }
-        self.leader.set(Some(cx.waker().clone()));
-        Poll::Pending
-    }
-
-    /// Lets everybody who was woken before have a turn, then wakes the senders. `wakers` is empty
-    /// before and after, and lent for its memory.
+    /// Lets everybody who was woken before have a turn, then sends, and wakes those who have sent.
+    /// `wakers` is empty before and after, and lent for its memory.
     pub(crate) async fn pass(&self, wakers: &mut Vec<Waker>) {
         if let Some(last) = self.last.take() {
             let mut woken = false;
@@ -61,7 +38,7 @@ impl Turn {
             })
             .await;
         }
-        std::mem::swap(&mut *self.senders.borrow_mut(), wakers);
+        self.sends.flush(wakers);
         wakers.drain(..).for_each(Waker::wake);
     }
 
@@ -77,18 +54,19 @@ impl Turn {
         })
         .await;
     }
-
-    /// Frees what a burst has needed.
-    pub(crate) fn trim(&self) {
-        self.senders.borrow_mut().shrink_to_fit();
-    }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::future::Future as _;
+    use std::cell::RefCell;
+    use std::future::Future;
+    use std::io::{IoSlice, Read};
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+    use std::pin::pin;
 
+    use io_uring::IoUring;
     use monoio::{LegacyDriver, RuntimeBuilder};
 
     use super::*;
@@ -97,68 +75,115 @@ mod tests {
     async fn lead(turn: Rc<Turn>) {
         let mut wakers = Vec::new();
         loop {
-            poll_fn(|cx| turn.poll_senders(cx)).await;
+            poll_fn(|cx| turn.sends.poll_queued(cx)).await;
             turn.pass(&mut wakers).await;
         }
     }
 
+    fn begin(ring: Option<IoUring>) -> Rc<Turn> {
+        let turn = Rc::new(Turn::new(Sends::new(ring)));
+        monoio::spawn(lead(Rc::clone(&turn)));
+        monoio::spawn(Rc::clone(&turn).stand_last());
+        turn
+    }
+
+    /// Runs a test on a ring for sends, and without one.
+    fn both<T>(test: impl Fn(Option<IoUring>) -> T)
+    where
+        T: Future<Output = ()>,
+    {
+        for ring in [None, Some(IoUring::new(8).unwrap())] {
+            let mut event_loop = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
+            event_loop.block_on(async { test(ring).await });
+        }
+    }
+
+    fn pair() -> (UnixStream, UnixStream) {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        (ours, theirs)
+    }
+
+    fn received(mut end: &UnixStream) -> Vec<u8> {
+        let mut buffer = [0; 64];
+        let n = end.read(&mut buffer).unwrap_or(0);
+        buffer[..n].to_vec()
+    }
+
     #[test]
     fn everybody_reads_before_anybody_sends() {
-        let mut event_loop = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
-        let log = event_loop.block_on(async {
-            let turn = Rc::<Turn>::default();
-            let log = Rc::<RefCell<Vec<String>>>::default();
+        both(|ring| async {
+            let turn = begin(ring);
+            let log = Rc::<RefCell<Vec<(usize, Vec<u8>)>>>::default();
             let mut tasks = Vec::new();
             for n in 0..3 {
-                let (own, said) = (Rc::clone(&turn), Rc::clone(&log));
+                let (turn, log) = (Rc::clone(&turn), Rc::clone(&log));
                 tasks.push(monoio::spawn(async move {
-                    for round in 0..2 {
-                        said.borrow_mut().push(format!("{n} reads {round}"));
-                        own.second_half().await;
-                        said.borrow_mut().push(format!("{n} sends {round}"));
-                    }
+                    let (ours, theirs) = pair();
+                    log.borrow_mut().push((n, received(&theirs)));
+                    let parts = [IoSlice::new(b"one"), IoSlice::new(b" and two")];
+                    let parts = if n == 0 { &parts[..1] } else { &parts };
+                    let length = parts.iter().map(|part| part.len()).sum::<usize>();
+                    let sent = turn.sends.queue(ours.as_raw_fd(), parts).await;
+                    assert_eq!(sent.unwrap(), length);
+                    log.borrow_mut().push((n, received(&theirs)));
                 }));
-                if n == 0 {
-                    // Somewhere among them.
-                    monoio::spawn(lead(Rc::clone(&turn)));
-                    monoio::spawn(Rc::clone(&turn).stand_last());
-                }
             }
             for task in tasks {
                 task.await;
             }
-            log.take()
+            let log = log.take();
+            assert!(log[..3].iter().all(|(_, received)| received.is_empty()), "{log:?}");
+            for (n, received) in &log[3..] {
+                assert_eq!(received, if *n == 0 { &b"one"[..] } else { b"one and two" });
+            }
+            assert_eq!(log.len(), 6);
         });
-        let halves: Vec<_> =
-            log.iter().map(|line| line.split(' ').nth(1).unwrap_or_default()).collect();
-        // Who has sent reads again at once, and sends in the second half of the next turn.
-        assert_eq!(halves[..3], ["reads"; 3], "{log:#?}");
-        for n in 0..3 {
-            let own: Vec<_> = log.iter().filter(|line| line.starts_with(&n.to_string())).collect();
-            assert_eq!(own.len(), 4, "{log:#?}");
-        }
-        let second = log.iter().position(|line| line.ends_with("sends 1")).unwrap();
-        let reads = log[..second].iter().filter(|line| line.ends_with("reads 1")).count();
-        assert_eq!(reads, 3, "{log:#?}");
     }
 
     #[test]
-    fn whoever_gives_up_before_the_second_half_is_no_hindrance() {
-        let mut event_loop = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
-        event_loop.block_on(async {
-            let turn = Rc::<Turn>::default();
-            monoio::spawn(lead(Rc::clone(&turn)));
-            monoio::spawn(Rc::clone(&turn).stand_last());
+    fn what_is_given_up_before_its_turn_is_not_sent() {
+        both(|ring| async {
+            let turn = begin(ring);
+            let (ours, theirs) = pair();
             let given_up = Rc::clone(&turn);
+            let fd = ours.as_raw_fd();
             monoio::spawn(async move {
-                let mut half = std::pin::pin!(given_up.second_half());
+                let bytes = vec![b'x'; 3];
+                let mut sending = pin!(given_up.sends.queue(fd, &[IoSlice::new(&bytes)]));
                 poll_fn(|cx| {
-                    assert!(half.as_mut().poll(cx).is_pending());
+                    assert!(sending.as_mut().poll(cx).is_pending());
                     Poll::Ready(())
                 })
                 .await;
-            });
-            monoio::spawn(async move { turn.second_half().await }).await;
+            })
+            .await;
+            // It may take the place of what was given up, and is sent once.
+            let sent = turn.sends.queue(fd, &[IoSlice::new(b"this")]).await;
+            assert_eq!(sent.unwrap(), 4);
+            assert_eq!(received(&theirs), b"this");
+            assert_eq!(received(&theirs), b"");
+        });
+    }
+
+    #[test]
+    fn more_than_a_ring_holds_are_sent_in_order_and_a_failure_is_its_own() {
+        both(|ring| async {
+            let turn = begin(ring);
+            let (ours, theirs) = pair();
+            let (closed, other) = pair();
+            drop(other);
+            let digits: Vec<Vec<u8>> = (0..40_u8).map(|n| vec![n]).collect();
+            let mut all: Vec<_> = digits
+                .iter()
+                .map(|digit| turn.sends.queue(ours.as_raw_fd(), &[IoSlice::new(digit)]))
+                .collect();
+            let broken = turn.sends.queue(closed.as_raw_fd(), &[IoSlice::new(b"x")]).await;
+            assert_eq!(broken.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
+            for sending in all.drain(..) {
+                assert_eq!(sending.await.unwrap(), 1);
+            }
+            assert_eq!(received(&theirs), digits.concat());
         });
     }
 }

@@ -10,6 +10,7 @@ use ringway_core::wire::h1::encode::chunk_size;
 
 use crate::buffer::Buffers;
 use crate::pace::{Limit, Pace};
+use crate::sends;
 use crate::socket::Writer;
 use crate::stream::{PIECES, Part, Sink, Upload};
 
@@ -18,7 +19,7 @@ use crate::stream::{PIECES, Part, Sink, Upload};
 const SLICES: usize = PIECES + 5;
 
 /// What is longer is sent at once: it would be out of the cache when everybody else had been read.
-const BRIEF: u64 = 16 * 1024;
+const BRIEF: usize = 16 * 1024;
 
 /// The sending side of a connection.
 pub(crate) struct Outgoing {
@@ -129,29 +130,36 @@ impl Outgoing {
         Fault { stage, blame: self.peer, cause }
     }
 
-    /// Sends the queued bytes and `part`, except for the first `skip` bytes of all that.
-    fn try_send(&self, part: Option<&Part<'_>>, skip: usize) -> io::Result<(usize, usize)> {
-        let mut size = [0_u8; 18];
+    /// What a chunk begins with; nothing when `part` is no chunk.
+    fn chunk_head(&self, part: Option<&Part<'_>>, room: &mut [u8; 18]) -> usize {
+        match part.map(Part::len) {
+            Some(length) if length > 0 && self.framing == Framing::Chunked => {
+                chunk_size(length, room)
+            }
+            _ => 0,
+        }
+    }
+
+    /// The queued bytes and `part`, with its chunk's head, as slices; and how many there are.
+    fn gather<'a>(
+        &'a self,
+        part: Option<&'a Part<'_>>,
+        chunk: &'a [u8],
+    ) -> ([IoSlice<'a>; SLICES], usize) {
         let mut slices = [IoSlice::new(&[]); SLICES];
         let mut count = 0;
-        let mut total = 0;
-        let mut add = |bytes| {
-            let bytes: &[u8] = bytes;
+        let mut add = |bytes: &'a [u8]| {
             if !bytes.is_empty() {
                 slices[count] = IoSlice::new(bytes);
                 count += 1;
-                total += bytes.len();
             }
         };
         add(&self.queued);
         if let Some(part) = part {
-            let chunked = self.framing == Framing::Chunked;
-            let length = part.len();
-            let digits = if chunked && length > 0 { chunk_size(length, &mut size) } else { 0 };
-            add(&size[..digits]);
+            add(chunk);
             part.pieces().for_each(&mut add);
-            if chunked {
-                match (length > 0, part.last) {
+            if self.framing == Framing::Chunked {
+                match (part.len() > 0, part.last) {
                     (true, true) => add(b"\r\n0\r\n"),
                     (true, false) => add(b"\r\n"),
                     (false, true) => add(b"0\r\n"),
@@ -165,7 +173,19 @@ impl Outgoing {
                 }
             }
         }
+        (slices, count)
+    }
+
+    /// Sends all that now, except for the first `skip` bytes. Returns how much it was, and is.
+    fn try_send(
+        &self,
+        part: Option<&Part<'_>>,
+        chunk: &[u8],
+        skip: usize,
+    ) -> io::Result<(usize, usize)> {
+        let (mut slices, count) = self.gather(part, chunk);
         let mut rest = &mut slices[..count];
+        let total = rest.iter().map(|slice| slice.len()).sum();
         IoSlice::advance_slices(&mut rest, skip);
         if rest.is_empty() {
             return Ok((0, total));
@@ -173,13 +193,31 @@ impl Outgoing {
         self.writer.try_write(rest).map(|n| (n, total))
     }
 
+    /// Sends it in the second half of the worker's turn, if it is brief.
+    async fn send_in_turn(
+        &self,
+        part: Option<&Part<'_>>,
+        chunk: &[u8],
+    ) -> io::Result<(usize, usize)> {
+        let (sending, total) = {
+            let (slices, count) = self.gather(part, chunk);
+            let total = slices[..count].iter().map(|slice| slice.len()).sum::<usize>();
+            if total > BRIEF || count > sends::PARTS {
+                return self.try_send(part, chunk, 0);
+            }
+            (self.writer.queue(&slices[..count]), total)
+        };
+        sending.await.map(|n| (n, total))
+    }
+
     async fn send(&mut self, part: Option<&Part<'_>>) -> Result<(), Fault> {
+        let mut room = [0_u8; 18];
+        let digits = self.chunk_head(part, &mut room);
+        let chunk = &room[..digits];
         let mut done = 0;
-        if part.is_none_or(|part| part.len() <= BRIEF) {
-            self.writer.second_half().await;
-        }
+        let mut tried = self.send_in_turn(part, chunk).await;
         loop {
-            match self.try_send(part, done) {
+            match tried {
                 Ok((n, total)) => {
                     done += n;
                     self.started |= n > 0;
@@ -193,6 +231,7 @@ impl Outgoing {
                 }
                 Err(error) => return Err(self.fault(&error)),
             }
+            tried = self.try_send(part, chunk, done);
         }
         // The next head, whosever it is, is written where this one still is in the cache.
         self.give_back();

@@ -20,6 +20,7 @@ use std::task::{Context, Poll};
 use calls::{poll, recv, send};
 
 use crate::reactor::{Reactor, Watch};
+use crate::sends::Sending;
 
 /// A connected stream, split into the half that reads and the half that writes.
 pub(crate) fn split(fd: OwnedFd) -> io::Result<(Reader, Writer)> {
@@ -136,9 +137,10 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
-    /// Waits for the half of the worker's turn in which everybody sends.
-    pub(crate) async fn second_half(&self) {
-        self.shared.watch.second_half().await;
+    /// Sends at most [`sends::PARTS`](crate::sends::PARTS) parts together with what others send in
+    /// this turn; otherwise as [`Self::try_write`], see [`Sends::queue`](crate::sends::Sends::queue).
+    pub(crate) fn queue<'a>(&'a self, parts: &[IoSlice<'a>]) -> Sending<'a> {
+        self.shared.watch.sends().queue(self.shared.raw(), parts)
     }
 
     /// Sends what the socket takes now.
