@@ -5,7 +5,7 @@
 
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::pin::pin;
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use monoio::net::TcpStream;
 use slab::Slab;
 
 use crate::clock;
-use crate::sends::Sends;
+use crate::sends::{Sending, Sends};
 use crate::timers::Timers;
 use crate::turn::Turn;
 
@@ -86,7 +86,7 @@ impl Reactor {
     /// Frees the places of sockets that are gone.
     pub(crate) fn trim(&self) {
         self.watched.borrow_mut().shrink_to_fit();
-        self.turn.sends.trim();
+        self.turn.trim();
     }
 
     fn control(&self, operation: i32, fd: RawFd, key: usize) -> io::Result<()> {
@@ -113,7 +113,7 @@ impl Reactor {
             loop {
                 // The wait outlasts a turn that somebody else has begun.
                 poll_fn(|cx| {
-                    if self.turn.sends.poll_queued(cx).is_ready() {
+                    if self.turn.poll_queued(cx).is_ready() {
                         return Poll::Ready(());
                     }
                     if changed.is_none() {
@@ -206,9 +206,9 @@ impl Watch {
         Poll::Pending
     }
 
-    /// What this worker sends in the second half of its turn.
-    pub(crate) fn sends(&self) -> &Sends {
-        &self.reactor.turn.sends
+    /// Queues a send to `fd` for the second half of this worker's turn, see [`Sends::queue`].
+    pub(crate) fn queue<'a>(&'a self, fd: RawFd, parts: &[IoSlice<'a>]) -> Sending<'a> {
+        self.reactor.turn.queue(fd, parts)
     }
 
     /// What holds now is told once more, after everybody else had a turn.

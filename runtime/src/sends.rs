@@ -3,7 +3,7 @@
 
 #![allow(unsafe_code, reason = "queued sends point at bytes of tasks that wait for them")]
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::future::Future;
 use std::io::{self, IoSlice};
 use std::marker::PhantomData;
@@ -28,8 +28,6 @@ pub(crate) struct Sends {
     waiting: RefCell<Slab<Waiting>>,
     /// Those that are not made yet, in the order in which they came.
     queue: RefCell<Vec<usize>>,
-    /// Whoever wants to know that something is queued.
-    leader: Cell<Option<Waker>>,
     ring: RefCell<Option<IoUring>>,
 }
 
@@ -94,12 +92,7 @@ impl Waiting {
 impl Sends {
     /// With `ring`, sends go there; it must have been made on this thread.
     pub(crate) fn new(ring: Option<IoUring>) -> Self {
-        Self {
-            waiting: RefCell::default(),
-            queue: RefCell::default(),
-            leader: Cell::default(),
-            ring: RefCell::new(ring),
-        }
+        Self { waiting: RefCell::default(), queue: RefCell::default(), ring: RefCell::new(ring) }
     }
 
     /// Queues a send of at most [`PARTS`] parts to `fd`, which stays open while its result is
@@ -109,20 +102,12 @@ impl Sends {
         debug_assert!(parts.len() <= PARTS);
         let key = self.waiting.borrow_mut().insert(Waiting::new(fd, parts));
         self.queue.borrow_mut().push(key);
-        if let Some(leader) = self.leader.take() {
-            leader.wake();
-        }
         Sending { sends: self, key, bytes: PhantomData }
     }
 
-    /// Waits until something is queued.
-    pub(crate) fn poll_queued(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.queue.borrow().is_empty() {
-            self.leader.set(None);
-            return Poll::Ready(());
-        }
-        self.leader.set(Some(cx.waker().clone()));
-        Poll::Pending
+    /// Whether nothing is queued.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.borrow().is_empty()
     }
 
     /// Makes all queued sends, and says whom to wake.

@@ -4,15 +4,19 @@
 
 use std::cell::Cell;
 use std::future::poll_fn;
+use std::io::IoSlice;
+use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
-use crate::sends::Sends;
+use crate::sends::{Sending, Sends};
 
 /// The turn of one worker.
 pub(crate) struct Turn {
     /// What is sent in the second half.
-    pub(crate) sends: Sends,
+    sends: Sends,
+    /// Who leads the turn, while it waits for somebody to begin one.
+    leader: Cell<Option<Waker>>,
     /// The task that stands behind all that are woken before it, and whom it wakes.
     last: Cell<Option<Waker>>,
     waiting: Cell<Option<Waker>>,
@@ -20,7 +24,30 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) fn new(sends: Sends) -> Self {
-        Self { sends, last: Cell::default(), waiting: Cell::default() }
+        Self { sends, leader: Cell::default(), last: Cell::default(), waiting: Cell::default() }
+    }
+
+    /// Queues a send for the second half, see [`Sends::queue`].
+    pub(crate) fn queue<'a>(&'a self, fd: RawFd, parts: &[IoSlice<'a>]) -> Sending<'a> {
+        let sending = self.sends.queue(fd, parts);
+        self.begin();
+        sending
+    }
+
+    fn begin(&self) {
+        if let Some(leader) = self.leader.take() {
+            leader.wake();
+        }
+    }
+
+    /// Whether something is to be sent; the leader is woken when there is.
+    pub(crate) fn poll_queued(&self, cx: &Context<'_>) -> Poll<()> {
+        if !self.sends.is_empty() {
+            self.leader.set(None);
+            return Poll::Ready(());
+        }
+        self.leader.set(Some(cx.waker().clone()));
+        Poll::Pending
     }
 
     /// Lets everybody who was woken before have a turn, then sends, and wakes those who have sent.
@@ -42,6 +69,11 @@ impl Turn {
         wakers.drain(..).for_each(Waker::wake);
     }
 
+    /// Frees what a burst has needed.
+    pub(crate) fn trim(&self) {
+        self.sends.trim();
+    }
+
     /// Marks the end of the first half, again and again; a task of its own, because one that wakes
     /// itself would not be put behind the others.
     pub(crate) async fn stand_last(self: Rc<Self>) {
@@ -61,7 +93,7 @@ impl Turn {
 mod tests {
     use std::cell::RefCell;
     use std::future::Future;
-    use std::io::{IoSlice, Read};
+    use std::io::Read;
     use std::os::fd::AsRawFd;
     use std::os::unix::net::UnixStream;
     use std::pin::pin;
@@ -75,7 +107,7 @@ mod tests {
     async fn lead(turn: Rc<Turn>) {
         let mut wakers = Vec::new();
         loop {
-            poll_fn(|cx| turn.sends.poll_queued(cx)).await;
+            poll_fn(|cx| turn.poll_queued(cx)).await;
             turn.pass(&mut wakers).await;
         }
     }
@@ -124,7 +156,7 @@ mod tests {
                     let parts = [IoSlice::new(b"one"), IoSlice::new(b" and two")];
                     let parts = if n == 0 { &parts[..1] } else { &parts };
                     let length = parts.iter().map(|part| part.len()).sum::<usize>();
-                    let sent = turn.sends.queue(ours.as_raw_fd(), parts).await;
+                    let sent = turn.queue(ours.as_raw_fd(), parts).await;
                     assert_eq!(sent.unwrap(), length);
                     log.borrow_mut().push((n, received(&theirs)));
                 }));
@@ -150,7 +182,7 @@ mod tests {
             let fd = ours.as_raw_fd();
             monoio::spawn(async move {
                 let bytes = vec![b'x'; 3];
-                let mut sending = pin!(given_up.sends.queue(fd, &[IoSlice::new(&bytes)]));
+                let mut sending = pin!(given_up.queue(fd, &[IoSlice::new(&bytes)]));
                 poll_fn(|cx| {
                     assert!(sending.as_mut().poll(cx).is_pending());
                     Poll::Ready(())
@@ -159,7 +191,7 @@ mod tests {
             })
             .await;
             // It may take the place of what was given up, and is sent once.
-            let sent = turn.sends.queue(fd, &[IoSlice::new(b"this")]).await;
+            let sent = turn.queue(fd, &[IoSlice::new(b"this")]).await;
             assert_eq!(sent.unwrap(), 4);
             assert_eq!(received(&theirs), b"this");
             assert_eq!(received(&theirs), b"");
@@ -176,9 +208,9 @@ mod tests {
             let digits: Vec<Vec<u8>> = (0..40_u8).map(|n| vec![n]).collect();
             let mut all: Vec<_> = digits
                 .iter()
-                .map(|digit| turn.sends.queue(ours.as_raw_fd(), &[IoSlice::new(digit)]))
+                .map(|digit| turn.queue(ours.as_raw_fd(), &[IoSlice::new(digit)]))
                 .collect();
-            let broken = turn.sends.queue(closed.as_raw_fd(), &[IoSlice::new(b"x")]).await;
+            let broken = turn.queue(closed.as_raw_fd(), &[IoSlice::new(b"x")]).await;
             assert_eq!(broken.unwrap_err().kind(), std::io::ErrorKind::BrokenPipe);
             for sending in all.drain(..) {
                 assert_eq!(sending.await.unwrap(), 1);

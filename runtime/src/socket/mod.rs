@@ -140,7 +140,7 @@ impl Writer {
     /// Sends at most [`sends::PARTS`](crate::sends::PARTS) parts together with what others send in
     /// this turn; otherwise as [`Self::try_write`], see [`Sends::queue`](crate::sends::Sends::queue).
     pub(crate) fn queue<'a>(&'a self, parts: &[IoSlice<'a>]) -> Sending<'a> {
-        self.shared.watch.sends().queue(self.shared.raw(), parts)
+        self.shared.watch.queue(self.shared.raw(), parts)
     }
 
     /// Sends what the socket takes now.
