@@ -132,7 +132,7 @@ async fn run<C: Client>(
         let verdict = {
             let up = pin!(way.upload(request, outgoing, &received));
             let down = pin!(way.reply(incoming, response, exchange, method));
-            relay::both(up, down).await
+            relay::both(up, down, || !way.progress.uploaded.get()).await
         };
         exchange.received.set(received.get());
         verdict?
@@ -173,7 +173,7 @@ async fn shared<C: Client>(
     let verdict = {
         let up = pin!(way.upload(request, &mut call.up, &received));
         let down = pin!(way.reply(&mut call.down, response, exchange, exchange.method()));
-        relay::both(up, down).await
+        relay::both(up, down, || !way.progress.uploaded.get()).await
     };
     exchange.received.set(received.get());
     if let Some(refused) = call.down.refused() {

@@ -35,16 +35,26 @@ pub(crate) async fn one(
 }
 
 /// Drives the way up beside the way down. The exchange is over when the way down is, or when the
-/// way up says that going on makes no sense.
+/// way up says that going on makes no sense. As long as the way up `sends`, it comes first: what is
+/// heard depends on what was said. Once it only watches, it need not when all is over anyway.
 pub(crate) async fn both<T>(
     mut up: Pin<&mut impl Future<Output = Fault>>,
     mut down: Pin<&mut impl Future<Output = Result<T, Fault>>>,
+    sends: impl Fn() -> bool,
 ) -> Result<T, Fault> {
     poll_fn(|cx| {
-        if let Poll::Ready(fault) = up.as_mut().poll(cx) {
+        let first = sends();
+        if first && let Poll::Ready(fault) = up.as_mut().poll(cx) {
             return Poll::Ready(Err(fault));
         }
-        down.as_mut().poll(cx)
+        let down = down.as_mut().poll(cx);
+        if !first
+            && down.is_pending()
+            && let Poll::Ready(fault) = up.as_mut().poll(cx)
+        {
+            return Poll::Ready(Err(fault));
+        }
+        down
     })
     .await
 }
@@ -72,7 +82,7 @@ pub(crate) async fn tunnel<T: Tally>(
         pour(server_in, client_out, &idle, sent).await?;
         if half_done.replace(true) { Ok(()) } else { pending().await }
     };
-    match both(pin!(up), pin!(down)).await {
+    match both(pin!(up), pin!(down), || true).await {
         // The way up ended last, in good order.
         Err(fault) if fault == Fault::client(Stage::Relay, Cause::Closed) => Ok(()),
         other => other,

@@ -1,7 +1,7 @@
 //! A TCP server that does what the test says with each connection, and a source of random bytes to
 //! compare what came with what was sent.
 
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -119,12 +119,20 @@ impl Unanswering {
 /// When it cannot be made.
 #[must_use]
 pub fn connect(address: SocketAddr) -> TcpStream {
-    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap();
+    try_connect(address).unwrap()
+}
+
+/// The same where it may be reset before it is known to be there.
+///
+/// # Errors
+/// When it cannot be made.
+pub fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
     // They fail on a connection that was reset already, which is for the test to see.
     let _ = stream.set_read_timeout(Some(crate::client::PATIENCE));
     let _ = stream.set_write_timeout(Some(crate::client::PATIENCE));
     let _ = stream.set_nodelay(true);
-    stream
+    Ok(stream)
 }
 
 /// Random bytes that anybody with the seed can make again.

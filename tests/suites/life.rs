@@ -68,6 +68,9 @@ fn drains(cell: Cell) {
         admin::get(proxy.settings.admin, "/ready").is_some_and(|(status, _)| status == 503)
     });
     assert_eq!(admin::get(proxy.settings.admin, "/live").map(|(s, _)| s), Some(200));
+    wait::until(Duration::from_secs(3), "every worker has heard of it", || {
+        TcpStream::connect(proxy.web()).is_err()
+    });
     gate.open();
     let answer = busy.response();
     assert_eq!(answer.text(), "late");
