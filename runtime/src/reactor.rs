@@ -16,7 +16,7 @@ use slab::Slab;
 
 use crate::clock;
 use crate::timers::Timers;
-use crate::turn::Turn;
+use crate::turn::{Outlet, Turn};
 
 /// Sockets told of in one turn. More wait for the next one: what has been read is sent on while it
 /// is in the cache, and nobody waits for thousands of others.
@@ -206,6 +206,11 @@ impl Watch {
     /// Waits until it is this worker's turn to send.
     pub(crate) async fn second_half(&self) {
         self.reactor.turn.second_half().await;
+    }
+
+    /// Has `outlet` send when it is this worker's turn to send.
+    pub(crate) fn send_last(&self, outlet: Rc<dyn Outlet>) {
+        self.reactor.turn.send_last(outlet);
     }
 
     /// What holds now is told once more, after everybody else had a turn.

@@ -7,11 +7,18 @@ use std::future::poll_fn;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+/// Who has gathered what is to be sent, and sends it when told to.
+pub(crate) trait Outlet {
+    /// Sends, without waiting for anything.
+    fn send(&self);
+}
+
 /// The turn of one worker.
 #[derive(Default)]
 pub(crate) struct Turn {
-    /// Who sends in the second half.
+    /// Who sends in the second half: tasks that are woken for it, and what needs no task.
     senders: RefCell<Vec<Waker>>,
+    outlets: RefCell<Vec<Rc<dyn Outlet>>>,
     /// Who leads the turn, while it waits for somebody to begin one.
     leader: Cell<Option<Waker>>,
     /// The task that stands behind all that are woken before it, and whom it wakes.
@@ -28,17 +35,27 @@ impl Turn {
                 return Poll::Ready(());
             }
             self.senders.borrow_mut().push(cx.waker().clone());
-            if let Some(leader) = self.leader.take() {
-                leader.wake();
-            }
+            self.begin();
             Poll::Pending
         })
         .await;
     }
 
+    /// Has `outlet` send in the second half.
+    pub(crate) fn send_last(&self, outlet: Rc<dyn Outlet>) {
+        self.outlets.borrow_mut().push(outlet);
+        self.begin();
+    }
+
+    fn begin(&self) {
+        if let Some(leader) = self.leader.take() {
+            leader.wake();
+        }
+    }
+
     /// Whether anybody wants to send; the leader is woken when somebody does.
     pub(crate) fn poll_senders(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.senders.borrow().is_empty() {
+        if !self.senders.borrow().is_empty() || !self.outlets.borrow().is_empty() {
             self.leader.set(None);
             return Poll::Ready(());
         }
@@ -63,6 +80,10 @@ impl Turn {
         }
         std::mem::swap(&mut *self.senders.borrow_mut(), wakers);
         wakers.drain(..).for_each(Waker::wake);
+        // None of them has anything put here; their memory is kept.
+        let mut outlets = self.outlets.take();
+        outlets.drain(..).for_each(|outlet| outlet.send());
+        self.outlets.replace(outlets);
     }
 
     /// Marks the end of the first half, again and again; a task of its own, because one that wakes
@@ -81,6 +102,7 @@ impl Turn {
     /// Frees what a burst has needed.
     pub(crate) fn trim(&self) {
         self.senders.borrow_mut().shrink_to_fit();
+        self.outlets.borrow_mut().shrink_to_fit();
     }
 }
 
@@ -140,6 +162,43 @@ mod tests {
         let second = log.iter().position(|line| line.ends_with("sends 1")).unwrap();
         let reads = log[..second].iter().filter(|line| line.ends_with("reads 1")).count();
         assert_eq!(reads, 3, "{log:#?}");
+    }
+
+    /// Notes that it was told to send.
+    struct Noted(RefCell<Vec<&'static str>>);
+
+    impl Outlet for Noted {
+        fn send(&self) {
+            self.0.borrow_mut().push("sent");
+        }
+    }
+
+    #[test]
+    fn an_outlet_sends_when_everybody_has_read() {
+        let mut event_loop = RuntimeBuilder::<LegacyDriver>::new().build().unwrap();
+        let log = event_loop.block_on(async {
+            let turn = Rc::<Turn>::default();
+            let noted = Rc::new(Noted(RefCell::default()));
+            monoio::spawn(lead(Rc::clone(&turn)));
+            monoio::spawn(Rc::clone(&turn).stand_last());
+            let tasks: Vec<_> = (0..3)
+                .map(|n| {
+                    let (turn, noted) = (Rc::clone(&turn), Rc::clone(&noted));
+                    monoio::spawn(async move {
+                        noted.0.borrow_mut().push("read");
+                        if n == 1 {
+                            turn.send_last(Rc::clone(&noted) as Rc<dyn Outlet>);
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await;
+            }
+            turn.second_half().await;
+            noted.0.take()
+        });
+        assert_eq!(log, ["read", "read", "read", "sent"]);
     }
 
     #[test]

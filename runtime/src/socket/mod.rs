@@ -20,6 +20,7 @@ use std::task::{Context, Poll};
 use calls::{poll, recv, send};
 
 use crate::reactor::{Reactor, Watch};
+use crate::turn::Outlet;
 
 /// A connected stream, split into the half that reads and the half that writes.
 pub(crate) fn split(fd: OwnedFd) -> io::Result<(Reader, Writer)> {
@@ -139,6 +140,11 @@ impl Writer {
     /// Waits for the half of the worker's turn in which everybody sends.
     pub(crate) async fn second_half(&self) {
         self.shared.watch.second_half().await;
+    }
+
+    /// Has `outlet` send in that half.
+    pub(crate) fn send_last(&self, outlet: Rc<dyn Outlet>) {
+        self.shared.watch.send_last(outlet);
     }
 
     /// Sends what the socket takes now.

@@ -45,7 +45,7 @@ pub(crate) async fn serve(
     let halves = (reader, parts.outgoing.into_writer());
     let settings = worker.settings();
     let frames = Frames::of_client(allowances(&settings.http2), clock::recent());
-    let link = Link::new(halves, early, frames, settings.http2.send_bytes);
+    let link = Link::new(halves, early, frames, (settings.http2.send_bytes, &worker.buffers));
     let pace = Pace::new(&worker.timers);
     let late = Fault::client(Stage::Head, Cause::IdleTimeout);
     pace.within(Limit::Request, settings.timeouts.head, late);
@@ -166,7 +166,9 @@ impl<'a> Driver<'a> {
     }
 
     async fn drive(mut self) {
+        self.link.drive();
         poll_fn(|cx| self.poll(cx)).await;
+        self.link.send_rest();
         count(self.link, self.place.entrance, &self.counted);
         if self.link.stalled().is_some() {
             // There is more to say than it takes: it must not mistake the end for a good one.
@@ -192,7 +194,8 @@ impl<'a> Driver<'a> {
                     if self.look_around(cx).is_ready() {
                         return Poll::Ready(());
                     }
-                    if !std::mem::take(&mut self.limits.again) {
+                    let again = self.link.poll_rest(cx);
+                    if !std::mem::take(&mut self.limits.again) && !again {
                         count(self.link, self.place.entrance, &self.counted);
                         return Poll::Pending;
                     }
