@@ -209,16 +209,19 @@ impl<'a> Driver<'a> {
         let serving = Serving::new(&self.open);
         let via = entrance.settings.borrow().via;
         let (worker, entrance) = (Rc::clone(worker), Rc::clone(entrance));
-        let mut stream = Stream::new(request, respond, self.link, (&worker, via));
-        monoio::spawn(async move {
-            let blocks = worker.stream_blocks.clone();
-            let mut served = pin!(blocks.place(|| stream.serve(&worker, &entrance, peer)));
-            if survives(served.as_mut()).await.is_none() {
-                worker.metrics().count(Counter::Panics);
-                tracing::error!(%peer, "a panic ended this stream; the others go on");
+        let blocks = worker.stream_blocks.clone();
+        // All of it is in the block: a task is moved when it begins and when it ends.
+        monoio::spawn(blocks.place(|| {
+            let mut stream = Stream::new(request, respond, self.link, (&worker, via));
+            async move {
+                let mut served = pin!(stream.serve(&worker, &entrance, peer));
+                if survives(served.as_mut()).await.is_none() {
+                    worker.metrics().count(Counter::Panics);
+                    tracing::error!(%peer, "a panic ended this stream; the others go on");
+                }
+                drop(serving);
             }
-            drop(serving);
-        });
+        }));
     }
 
     /// Whatever else there is to do; ready when the connection is to end without further ado.
