@@ -193,10 +193,16 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Gives free places their next requests.
+    /// Gives free places their next requests; those of one connection leave together, and no
+    /// request waits for those of other connections once its time has begun.
     pub(super) fn go_on(&mut self) {
         let mut free = std::mem::take(&mut self.free);
+        let (count, mut last) = (self.connections.len(), usize::MAX);
         for place in free.drain(..) {
+            if last != place % count {
+                self.flush();
+                last = place % count;
+            }
             self.next(place, self.now());
         }
         self.free = free;

@@ -49,13 +49,19 @@ pub(crate) async fn serve(
     let pace = Pace::new(&worker.timers);
     let late = Fault::client(Stage::Head, Cause::IdleTimeout);
     pace.within(Limit::Request, settings.timeouts.head, late);
-    let shake = pin!(builder(&settings.http2, &settings).handshake(Wire(Rc::clone(&link))));
-    let shaken = pace.keep(shake).await;
+    // Apart, because it is gone when the connection has begun.
+    let mut shake = Box::pin(builder(&settings.http2, &settings).handshake(Wire(Rc::clone(&link))));
+    let driver = match pace.keep(shake.as_mut()).await {
+        Ok(Ok(connection)) => {
+            let place = Place { worker, entrance, peer };
+            Some(Box::new(Driver::new(place, &link, connection, &settings)))
+        }
+        _ => None,
+    };
+    drop(shake);
     pace.clear_all();
-    if let Ok(Ok(connection)) = shaken {
-        let place = Place { worker, entrance, peer };
-        let open = Rc::<Open>::default();
-        Driver::new(place, &link, connection, open, &settings).drive().await;
+    if let Some(mut driver) = driver {
+        driver.drive().await;
     }
     count(&link, entrance, &Cell::new((0, 0)));
     linger(&link, &pace).await;
@@ -157,15 +163,15 @@ impl<'a> Driver<'a> {
         place: Place<'a>,
         link: &'a Rc<Link>,
         connection: Connection,
-        open: Rc<Open>,
         settings: &Settings,
     ) -> Self {
+        let open = Rc::<Open>::default();
         let limits = Limits::new(&place.worker.timers, settings);
         let counted = Cell::new((0, 0));
         Self { place, link, connection, open, limits, counted, leaving: false, closing: false }
     }
 
-    async fn drive(mut self) {
+    async fn drive(&mut self) {
         self.link.drive();
         poll_fn(|cx| self.poll(cx)).await;
         self.link.send_rest();
