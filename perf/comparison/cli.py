@@ -89,6 +89,7 @@ def listed(setting):
     """What would run, for --list."""
     by_name = {s.name: s.title for s in setting.scenarios}
     by_name |= {scenarios.IDLE: f"{setting.idle:,} idle connections: memory",
+                scenarios.IDLE_H2: f"{setting.idle:,} idle connections of HTTP/2: memory",
                 scenarios.PROCESS: "ringway at rest with 2 workers: memory, CPU"}
     lines = [f"{name:16} {by_name[name]}" for name in setting.names if name in by_name]
     return "\n".join([*lines, f"\nabout {minutes(setting):.0f} minutes, with "

@@ -11,16 +11,42 @@ from .process import Broken
 def command(scenario, port, seconds, setting, rate=None, warmup=None):
     """The load of a scenario: a closed loop, or an open one at `rate` requests a second."""
     line = ["taskset", "-c", setting.load_core, setting.programs.load, "-t", 1,
-            "-c", scenario.connections, "-d", millis(seconds),
+            *speaking(scenario), "-c", scenario.connections, "-d", millis(seconds),
             "--timeout", "10s",  # only what hangs is an error: slowness shows in the figures
             "--warmup", millis(scenario.warmup if warmup is None else warmup)]
     if scenario.upload:
-        line += ["--method", "POST", "--body-size", scenario.upload]
+        line += ["--body-size", scenario.upload]
     if scenario.requests_per_connection:
         line += ["--requests-per-connection", scenario.requests_per_connection]
     if rate:
         line += ["-R", rate]
     return [str(part) for part in [*line, f"http://127.0.0.1:{port}{scenario.path}"]]
+
+
+def speaking(scenario):
+    """What the load speaks: HTTP/2 or gRPC where the scenario has streams."""
+    return (["-m", scenario.streams] if scenario.streams else []) + ["--grpc"] * scenario.grpc
+
+
+def verifying(scenario, port, setting):
+    """One connection for a moment, whose answers have to be the backend's own bytes."""
+    line = [setting.programs.load, "-t", 1, *speaking(scenario), "-c", 1, "-d", "100ms",
+            "--timeout", "2s", "--verify", "--strict"]
+    line += ["--body-size", scenario.upload] if scenario.upload else []
+    return [str(part) for part in [*line, f"http://127.0.0.1:{port}{scenario.path}"]]
+
+
+def await_verified(process, scenario, setting, seconds=30.0):
+    """Waits until answers come through a proxy whose HTTP/2 nothing else here speaks."""
+    until = time.monotonic() + seconds
+    while True:
+        run = subprocess.run(verifying(scenario, process.port, setting), capture_output=True,
+                             text=True, check=False)
+        if run.returncode == 0:
+            return process
+        if process.child.poll() is not None or time.monotonic() > until:
+            raise Broken(f"{process.name}: {run.stdout}{run.stderr}\n{process.tail()}")
+        time.sleep(0.05)
 
 
 def millis(seconds):

@@ -19,6 +19,16 @@ def config(listen, admin, directory, workers=1):
             f"discovery: {{manifests: {directory}}}\n")
 
 
+def service_config(listen, admin, port, kind, workers=1):
+    """A ringway.yaml with one service and defaults: HTTP/2 to its endpoint (grpc), or TCP."""
+    listener = ", protocol: opaque" if kind == "opaque" else ""
+    service_ = ", protocol: h2c" if kind == "grpc" else ""
+    return (f"workers: {{count: {workers}}}\nadmin: {{address: '127.0.0.1:{admin}'}}\n"
+            f"listeners:\n  - {{name: web, address: '127.0.0.1:{listen}', kind: gateway, "
+            f"service: app{listener}}}\n"
+            f"services:\n  app: {{endpoints: ['127.0.0.1:{port}']{service_}}}\n")
+
+
 def service(name="app"):
     return HEAD.format(version="v1", kind="Service", name=name) + (
         f"spec:\n  selector: {{app: {name}}}\n"

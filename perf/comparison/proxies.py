@@ -23,7 +23,7 @@ def upstreams(behind, port):
 
 def ringway(name, behind, backend, port, directory, setting):
     admin, binary = free_port(), setting.programs.ringway
-    if behind in ("one", "endpoints-100"):
+    if behind in ("one", "h2", "endpoints-100"):
         command = [binary, "to", *upstreams(behind, backend), "--listen", f"127.0.0.1:{port}",
                    "--admin", f"127.0.0.1:{admin}", "--workers", setting.workers]
     else:
@@ -34,35 +34,54 @@ def ringway(name, behind, backend, port, directory, setting):
 
 
 def described(name, behind, backend, port, admin, directory, setting):
-    """A configuration with manifests; they lie in a directory of the proxy's own."""
+    """A configuration: with a service, or with manifests in a directory of the proxy's own."""
+    path = directory / f"{name}.yaml"
+    if behind in ("grpc", "opaque"):
+        path.write_text(manifests.service_config(port, admin, backend, behind, setting.workers))
+        return path
     kind, _, count = behind.partition("-")
     files = directory / f"{name}-manifests"
     files.mkdir()
     write = {"routes": manifests.write_routes, "endpoints": manifests.write_endpoints}[kind]
     write(files, int(count), backend)
-    path = directory / f"{name}.yaml"
     path.write_text(manifests.config(port, admin, files, setting.workers))
     return path
 
 
 def haproxy(name, behind, backend, port, directory, _):
-    servers = [f"    server s{i} {a}" for i, a in enumerate(upstreams(behind, backend))]
-    path = filled("haproxy.cfg", directory, name, LISTEN=port, SERVERS="\n".join(servers))
+    h2 = {True: "proto h2", False: ""}
+    ours, theirs = h2[behind in ("h2", "grpc")], h2[behind == "grpc"]
+    servers = [f"    server s{i} {a} {theirs}" for i, a in enumerate(upstreams(behind, backend))]
+    template = "haproxy-tcp.cfg" if behind == "opaque" else "haproxy.cfg"
+    path = filled(template, directory, name, LISTEN=port, PROTO=ours, SERVERS="\n".join(servers))
     return [programs.haproxy(), "-db", "-f", path], {}, None
 
 
 def nginx(name, behind, backend, port, directory, _):
     servers = [f"        server {address};" for address in upstreams(behind, backend)]
-    path = filled("nginx.conf", directory, name, LISTEN=port, DIR=directory, NAME=name,
-                  SERVERS="\n".join(servers))
+    template = "nginx-tcp.conf" if behind == "opaque" else "nginx.conf"
+    path = filled(template, directory, name, LISTEN=port, DIR=directory, NAME=name,
+                  PROTO="http2" if behind in ("h2", "grpc") else "",
+                  PASS="grpc_pass grpc://service" if behind == "grpc"
+                  else "proxy_pass http://service", SERVERS="\n".join(servers))
     return [programs.nginx(), "-e", "stderr", "-c", path], {}, None
+
+
+# What tells Envoy to speak HTTP/2 to a cluster.
+ENVOY_H2 = """      typed_extension_protocol_options:
+        envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+          "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+          explicit_http_config: { http2_protocol_options: {} }"""
 
 
 def envoy(name, behind, backend, port, directory, _):
     indent, line = " " * 14, "- endpoint: { address: { socket_address: "
     addresses = (address.split(":") for address in upstreams(behind, backend))
     points = [f"{indent}{line}{{ address: {ip}, port_value: {at} }} }} }}" for ip, at in addresses]
-    path = filled("envoy.yaml", directory, name, LISTEN=port, ENDPOINTS="\n".join(points))
+    template = "envoy-tcp.yaml" if behind == "opaque" else "envoy.yaml"
+    path = filled(template, directory, name, LISTEN=port, ENDPOINTS="\n".join(points),
+                  CODEC="HTTP2" if behind in ("h2", "grpc") else "HTTP1",
+                  UPSTREAM=ENVOY_H2 if behind == "grpc" else "")
     command = [programs.envoy(), "-c", path, "--concurrency", "1", "--disable-hot-restart"]
     return [*command, "--log-level", "error"], {}, None
 

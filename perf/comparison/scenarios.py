@@ -15,7 +15,9 @@ class Contender:
 
     label: str
     proxy: str
-    behind: str = "one"  # one | endpoints-100 | routes-1 | routes-10000 | endpoints-10000
+    # one | endpoints-100 | routes-1 | routes-10000 | endpoints-10000, or one endpoint and
+    # h2: HTTP/2 from clients | grpc: HTTP/2 from clients and to the endpoint | opaque: TCP
+    behind: str = "one"
     churn: int = 0  # updates of manifests a second while it is measured
     # With thousands of connections to it, one backend for all would run out of descriptors.
     own_backend: bool = False
@@ -30,6 +32,8 @@ class Scenario:
     title: str  # short enough for a panel of the plot; 64 connections where it names none
     path: str = "/64"
     connections: int = 64
+    streams: int = 0  # HTTP/2 with so many at once on each connection; 0 is HTTP/1.1
+    grpc: bool = False  # unary calls
     upload: int = 0  # bytes of a POST body; 0 is a GET
     requests_per_connection: int = 0  # 0 keeps connections for ever
     contenders: tuple = tuple(Contender(name, name) for name in PROXIES)
@@ -48,6 +52,15 @@ def many_endpoints():
     return tuple(Contender(name, name, "endpoints-100") for name in names)
 
 
+def speaking(behind, *more):
+    """Who knows HTTP/2 as the rivals do, or TCP; our minimal Pingora has no HTTP/2 in clear."""
+    names = ("ringway", "haproxy", "nginx", "envoy", *more)
+    return tuple(Contender(name, name, behind) for name in names)
+
+
+H2, GRPC = speaking("h2"), speaking("grpc")
+OPAQUE = speaking("opaque", FORWARDER)
+
 ALL = (
     Scenario("64b", "64 B, 64 connections"),
     Scenario("1k", "1 KiB, 64 connections", path="/1k"),
@@ -62,6 +75,20 @@ ALL = (
     Scenario("upload-1m", "upload of 1 MiB, 16 connections", upload=1 << 20, connections=16),
     Scenario("new-connection", "64 B, new connection per request", requests_per_connection=1),
     Scenario("endpoints-100", "64 B, 100 endpoints", contenders=many_endpoints()),
+    Scenario("h2-1x100", "HTTP/2, 64 B, 1 × 100 streams", connections=1, streams=100,
+             contenders=H2),
+    Scenario("h2-16x1", "HTTP/2, 64 B, 16 × 1 stream", connections=16, streams=1, contenders=H2),
+    Scenario("h2-16x10", "HTTP/2, 64 B, 16 × 10 streams", connections=16, streams=10,
+             contenders=H2),
+    Scenario("h2-16k", "HTTP/2, 16 KiB, 16 × 10 streams", path="/16k", connections=16,
+             streams=10, contenders=H2),
+    Scenario("h2-1m", "HTTP/2, 1 MiB, 4 × 4 streams", path="/1m", connections=4, streams=4,
+             contenders=H2),
+    Scenario("grpc-unary", "gRPC unary, 64 B, 16 × 10 calls", path="/load.Bytes/64",
+             connections=16, streams=10, grpc=True, upload=64, contenders=GRPC),
+    Scenario("opaque-64b", "TCP, 64 B, 64 connections", contenders=OPAQUE),
+    Scenario("opaque-1m", "TCP, 1 MiB, 16 connections", path="/1m", connections=16,
+             contenders=OPAQUE),
     Scenario("routes-10000", "64 B, 10,000 routes beside 1",
              contenders=(Contender("1 route", "ringway", "routes-1"),
                          Contender("10,000 routes", "ringway", "routes-10000")),
@@ -75,8 +102,9 @@ ALL = (
 )
 # Parts of another kind, which the same option selects.
 IDLE = "idle-8000"
+IDLE_H2 = "h2-idle-8000"
 PROCESS = "idle-process"
-NAMES = (*(scenario.name for scenario in ALL), IDLE, PROCESS)
+NAMES = (*(scenario.name for scenario in ALL), IDLE, IDLE_H2, PROCESS)
 QUICK = ("64b", "16k", "1m", "upload-16k", "churn-10000", IDLE, PROCESS)
 
 

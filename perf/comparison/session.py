@@ -8,7 +8,7 @@ import resource
 import tempfile
 import time
 
-from . import allocations, machine, memory, proxies, rounds, scenarios
+from . import allocations, generator, machine, memory, proxies, rounds, scenarios
 from .process import Broken, body_of
 from .programs import versions
 from .report import FORMAT
@@ -25,13 +25,19 @@ def raise_fd_limit(needed):
     resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
-def fresh(stack, name, service, directory, setting):
+# A scenario whose load asks for what an idle connection has asked for.
+H2_PROBE = scenarios.Scenario("probe", "", connections=1, streams=1)
+
+
+def fresh(stack, name, service, directory, setting, behind="one"):
     """A proxy of its own for one reading, so that what went before leaves no trace in it."""
-    contender = scenarios.Contender(name, name)
+    contender = scenarios.Contender(name, name, behind)
     place = pathlib.Path(stack.enter_context(
         tempfile.TemporaryDirectory(prefix=f"{name}-", dir=directory)))
     place.chmod(0o755)
     process = stack.enter_context(proxies.start(contender, service.port, place, setting))
+    if behind == "h2":
+        return generator.await_verified(process, H2_PROBE, setting)
     return process.await_answer(rounds.bodies(service.port))
 
 
@@ -56,6 +62,17 @@ def idle(service, directory, setting):
         process = fresh(stack, name, service, directory, setting)
         return memory.connections(process, setting.idle, body, setting.idle_wait)
     return apart(scenarios.IDLE, setting.proxies, read)
+
+
+def idle_h2(service, directory, setting):
+    """The same of HTTP/2, of each proxy that speaks it."""
+    body = body_of(service.port, "/64")
+
+    def read(stack, name):
+        process = fresh(stack, name, service, directory, setting, "h2")
+        return memory.connections(process, setting.idle, body, setting.idle_wait, memory.HTTP2)
+    names = [contender.proxy for contender in scenarios.H2 if contender.proxy in setting.proxies]
+    return apart(scenarios.IDLE_H2, names, read)
 
 
 def at_rest(service, directory, setting):
@@ -111,6 +128,7 @@ def parts_of(service, directory, setting):
     return {
         "scenarios": found,
         "idle": idle(service, directory, setting) if scenarios.IDLE in names else {},
+        "idle_h2": idle_h2(service, directory, setting) if scenarios.IDLE_H2 in names else {},
         "process": at_rest(service, directory, setting) if scenarios.PROCESS in names else {},
         "allocations": counted(service, directory, setting),
     }

@@ -62,6 +62,9 @@ def minutes(setting):
         total += contenders * COUNT * setting.syscalls
     if scenarios.IDLE in setting.names:
         total += len(setting.proxies) * (2 + CONNECT * setting.idle + setting.idle_wait)
+    if scenarios.IDLE_H2 in setting.names:
+        speaking = [c for c in scenarios.H2 if c.proxy in setting.proxies]
+        total += len(speaking) * (2 + CONNECT * setting.idle + setting.idle_wait)
     if scenarios.PROCESS in setting.names:
         total += 10 * len([p for p in setting.proxies if p in scenarios.RINGWAY])
     return total / 60

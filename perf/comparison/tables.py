@@ -92,9 +92,9 @@ def churn(runs):
                       "process CPU µs/request", "of it the worker"], rows)
 
 
-def idle(seen):
+def idle(seen, kind="keep-alive"):
     count = next(iter(seen.values()))["connections"]
-    yield f"### {count:,} idle keep-alive connections\n"
+    yield f"### {count:,} idle {kind} connections\n"
     mib = [[name, f"{one['each']:,.0f} B", *(f"{one[key] / 2**20:.1f} MiB"
             for key in ("before", "during", "after")), f"{one['wait']:.1f}"]
            for name, one in seen.items()]
@@ -169,6 +169,8 @@ def report(result, plots=()):
         yield from scenario(name, found)
     if result["idle"]:
         yield from idle(result["idle"])
+    if result.get("idle_h2"):
+        yield from idle(result["idle_h2"], "HTTP/2")
     if result["process"]:
         yield from at_rest(result["process"])
     if result["allocations"]:
@@ -179,10 +181,11 @@ def summary(result, plots=()):
     """What a README shows: the matrix, memory, the plots, and where we lose."""
     yield from header(result)
     yield from matrix(result)
-    if result["idle"]:
-        yield from table(["RSS per idle connection", *result["idle"]],
-                         [["8,000 connections", *(f"{one['each']:,.0f} B"
-                                                  for one in result["idle"].values())]])
+    for part, what in (("idle", "connections"), ("idle_h2", "connections of HTTP/2")):
+        if result.get(part):
+            yield from table(["RSS per idle connection", *result[part]],
+                             [[f"8,000 {what}", *(f"{one['each']:,.0f} B"
+                                                  for one in result[part].values())]])
     yield from (f"![{alt}]({path})\n" for alt, path in plots)
     yield "Where we lose, by these figures:\n"
     yield from losses(result)

@@ -17,7 +17,7 @@ use slab::Slab;
 use crate::clock;
 use crate::sends::{Sending, Sends};
 use crate::timers::Timers;
-use crate::turn::Turn;
+use crate::turn::{Outlet, Turn};
 
 /// Sockets told of in one turn. More wait for the next one: what has been read is sent on while it
 /// is in the cache, and nobody waits for thousands of others.
@@ -209,6 +209,11 @@ impl Watch {
     /// Queues a send to `fd` for the second half of this worker's turn, see [`Sends::queue`].
     pub(crate) fn queue<'a>(&'a self, fd: RawFd, parts: &[IoSlice<'a>]) -> Sending<'a> {
         self.reactor.turn.queue(fd, parts)
+    }
+
+    /// Has `outlet` send when it is this worker's turn to send.
+    pub(crate) fn send_last(&self, outlet: Rc<dyn Outlet>) {
+        self.reactor.turn.send_last(outlet);
     }
 
     /// What holds now is told once more, after everybody else had a turn.

@@ -2,7 +2,7 @@
 //! everything that was queued is sent. Sends in a row wake a peer on another core once, where
 //! each by itself would let it fall asleep and wake it again, and they stay in the cache.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::IoSlice;
 use std::os::fd::RawFd;
@@ -11,10 +11,17 @@ use std::task::{Context, Poll, Waker};
 
 use crate::sends::{Sending, Sends};
 
+/// Who has gathered what is to be sent, and sends it when told to.
+pub(crate) trait Outlet {
+    /// Sends, without waiting for anything.
+    fn send(&self);
+}
+
 /// The turn of one worker.
 pub(crate) struct Turn {
-    /// What is sent in the second half.
+    /// What is sent in the second half, and by whom.
     sends: Sends,
+    outlets: RefCell<Vec<Rc<dyn Outlet>>>,
     /// Who leads the turn, while it waits for somebody to begin one.
     leader: Cell<Option<Waker>>,
     /// The task that stands behind all that are woken before it, and whom it wakes.
@@ -24,7 +31,13 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) fn new(sends: Sends) -> Self {
-        Self { sends, leader: Cell::default(), last: Cell::default(), waiting: Cell::default() }
+        Self {
+            sends,
+            outlets: RefCell::default(),
+            leader: Cell::default(),
+            last: Cell::default(),
+            waiting: Cell::default(),
+        }
     }
 
     /// Queues a send for the second half, see [`Sends::queue`].
@@ -32,6 +45,12 @@ impl Turn {
         let sending = self.sends.queue(fd, parts);
         self.begin();
         sending
+    }
+
+    /// Has `outlet` send in the second half.
+    pub(crate) fn send_last(&self, outlet: Rc<dyn Outlet>) {
+        self.outlets.borrow_mut().push(outlet);
+        self.begin();
     }
 
     fn begin(&self) {
@@ -42,7 +61,7 @@ impl Turn {
 
     /// Whether something is to be sent; the leader is woken when there is.
     pub(crate) fn poll_queued(&self, cx: &Context<'_>) -> Poll<()> {
-        if !self.sends.is_empty() {
+        if !self.sends.is_empty() || !self.outlets.borrow().is_empty() {
             self.leader.set(None);
             return Poll::Ready(());
         }
@@ -66,12 +85,17 @@ impl Turn {
             .await;
         }
         self.sends.flush(wakers);
+        // None of them has anything put here; their memory is kept.
+        let mut outlets = self.outlets.take();
+        outlets.drain(..).for_each(|outlet| outlet.send());
+        self.outlets.replace(outlets);
         wakers.drain(..).for_each(Waker::wake);
     }
 
     /// Frees what a burst has needed.
     pub(crate) fn trim(&self) {
         self.sends.trim();
+        self.outlets.borrow_mut().shrink_to_fit();
     }
 
     /// Marks the end of the first half, again and again; a task of its own, because one that wakes
@@ -91,7 +115,6 @@ impl Turn {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use std::cell::RefCell;
     use std::future::Future;
     use std::io::Read;
     use std::os::fd::AsRawFd;
@@ -170,6 +193,40 @@ mod tests {
                 assert_eq!(received, if *n == 0 { &b"one"[..] } else { b"one and two" });
             }
             assert_eq!(log.len(), 6);
+        });
+    }
+
+    /// Notes that it was told to send.
+    struct Noted(RefCell<Vec<&'static str>>);
+
+    impl Outlet for Noted {
+        fn send(&self) {
+            self.0.borrow_mut().push("sent");
+        }
+    }
+
+    #[test]
+    fn an_outlet_sends_when_everybody_has_read() {
+        both(|ring| async {
+            let turn = begin(ring);
+            let noted = Rc::new(Noted(RefCell::default()));
+            let tasks: Vec<_> = (0..3)
+                .map(|n| {
+                    let (turn, noted) = (Rc::clone(&turn), Rc::clone(&noted));
+                    monoio::spawn(async move {
+                        noted.0.borrow_mut().push("read");
+                        if n == 1 {
+                            turn.send_last(Rc::clone(&noted) as Rc<dyn Outlet>);
+                        }
+                    })
+                })
+                .collect();
+            for task in tasks {
+                task.await;
+            }
+            let (ours, _theirs) = pair();
+            turn.queue(ours.as_raw_fd(), &[IoSlice::new(b"x")]).await.unwrap();
+            assert_eq!(*noted.0.borrow(), ["read", "read", "read", "sent"]);
         });
     }
 

@@ -6,4 +6,6 @@ pub mod client;
 pub mod exchange;
 pub mod inbound;
 pub mod path;
+pub mod reply;
 pub mod serve;
+pub mod streams;

@@ -25,6 +25,15 @@ pub struct Cli {
     /// Connections of all threads, kept open
     #[arg(short, long, default_value = "10", value_parser = amount::positive, value_name = "N")]
     pub connections: u64,
+    /// Speak HTTP/2 (prior knowledge) with so many streams at once on each connection, as h2load's
+    /// -m; without it, HTTP/1.1
+    #[arg(short = 'm', long, value_parser = amount::positive, value_name = "N",
+        conflicts_with_all = ["chunked", "requests_per_connection", "tick"])]
+    pub streams: Option<u64>,
+    /// Make unary calls of gRPC: the upload is one message, and the response has to end with the
+    /// trailer grpc-status: 0
+    #[arg(long, requires = "streams", conflicts_with_all = ["mix", "method"])]
+    pub grpc: bool,
     /// How long to measure
     #[arg(short, long, default_value = "10s", value_parser = amount::time, value_name = "T")]
     pub duration: Duration,
@@ -105,6 +114,9 @@ impl Cli {
         if self.threads > 1_024 || self.connections > 1_000_000 {
             return Err("at most 1024 threads and 1M connections".to_owned());
         }
+        if self.streams.is_some_and(|streams| streams * self.connections > 1_000_000) {
+            return Err("-m: at most 1M streams on all connections".to_owned());
+        }
         if self.duration.is_zero() || self.timeout.is_zero() {
             return Err("-d and --timeout have to be more than 0".to_owned());
         }
@@ -129,7 +141,7 @@ impl Cli {
     pub fn asks(&self) -> Result<Mix, String> {
         let Some(path) = &self.mix else {
             let body = self.body_size.unwrap_or(0);
-            let usual = if self.body_size.is_some() { "POST" } else { "GET" };
+            let usual = if self.body_size.is_some() || self.grpc { "POST" } else { "GET" };
             return Ok(Mix::one(self.method.as_deref().unwrap_or(usual), body));
         };
         let shown = path.display();
@@ -144,6 +156,7 @@ impl Cli {
             chunked: self.chunked,
             verify: self.verify,
             closing: self.requests_per_connection.is_some(),
+            grpc: self.grpc,
             seed: self.seed,
         }
     }
@@ -206,6 +219,9 @@ mod tests {
             ("-t0 http://a/", "at least 1"),
             ("--method get http://a/", "capitals"),
             ("--mix f --method GET http://a/", "cannot be used with"),
+            ("-m 2 --chunked http://a/", "cannot be used with"),
+            ("--grpc http://a/", "--streams"),
+            ("-m 2M http://a/", "1M streams"),
         ] {
             let error = cli(line).expect_err(line);
             assert!(error.contains(said), "{line}: {error}");

@@ -15,6 +15,7 @@ pub fn document(cli: &Cli, outcome: &Outcome, corrected: &Histogram<u64>) -> Val
         "loop": if cli.rate.is_some() { "open" } else { "closed" },
         "threads": cli.threads,
         "connections": cli.connections,
+        "streams": cli.streams,
         "duration_s": took,
         "warmup_s": cli.warmup.as_secs_f64(),
         "requests": tally.requests,

@@ -11,6 +11,7 @@ pub mod cli;
 pub mod connection;
 pub mod drive;
 pub mod fnv;
+pub mod h2;
 pub mod http1;
 pub mod json;
 pub mod mix;

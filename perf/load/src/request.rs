@@ -2,6 +2,7 @@
 
 use crate::chunked::encode;
 use crate::fnv::{Fnv, hex};
+use crate::h2::message::{Message, prefixed};
 use crate::mix::{Ask, Mix};
 use crate::target::Target;
 
@@ -23,6 +24,8 @@ pub struct Entry {
     keep: Wire,
     /// The same with `Connection: close`; written only for runs that end connections.
     close: Option<Wire>,
+    /// The same in HTTP/2.
+    pub message: Message,
     /// Hash of the body it uploads.
     pub upload_hash: u64,
     /// Length of the body it uploads, in bytes.
@@ -49,6 +52,8 @@ pub struct Shape {
     pub verify: bool,
     /// Whether some requests announce the end of their connection.
     pub closing: bool,
+    /// Whether they are calls of gRPC, which only HTTP/2 carries.
+    pub grpc: bool,
     /// Decides the upload bodies and the order of a mix.
     pub seed: u64,
 }
@@ -83,6 +88,11 @@ impl Book {
         0
     }
 
+    /// Whether there is one request only.
+    pub fn is_uniform(&self) -> bool {
+        self.entries.len() == 1
+    }
+
     /// The request at `index`.
     pub fn entry(&self, index: usize) -> Option<&Entry> {
         self.entries.get(index)
@@ -106,7 +116,8 @@ impl Book {
 
 impl Entry {
     fn new(target: &Target, ask: &Ask, shape: &Shape) -> Self {
-        let body = content(ask.body, shape.seed);
+        let content = content(ask.body, shape.seed);
+        let body = if shape.grpc { prefixed(&content) } else { content };
         let wire = |close| Wire::new(target, ask, shape, &body, close);
         Self {
             keep: wire(false),
@@ -114,6 +125,7 @@ impl Entry {
             upload_hash: Fnv::of(&body),
             upload_length: body.len() as u64,
             weight: ask.weight,
+            message: Message::new(target, ask, shape, body),
         }
     }
 }

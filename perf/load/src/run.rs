@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::drive::{Driver, Live, Orders};
+use crate::h2;
 use crate::http1::Http1;
 use crate::plan::Plan;
 use crate::request::Book;
@@ -33,6 +34,10 @@ pub struct Run {
     pub timeout: Duration,
     /// Requests a second of all threads; without it, a closed loop.
     pub rate: Option<u64>,
+    /// Streams at once on each connection, in HTTP/2; without it, HTTP/1.1.
+    pub streams: Option<u64>,
+    /// Whether requests are calls of gRPC.
+    pub grpc: bool,
     /// Whether responses are verified.
     pub verify: bool,
     /// Requests after which a connection ends.
@@ -54,6 +59,21 @@ pub struct Outcome {
     pub took: Duration,
     /// Processor time of this process while it was measured, user and system.
     pub cpu: Duration,
+}
+
+/// The loop of a thread.
+enum Loop<'a> {
+    One(Box<Driver<'a, Http1>>),
+    Many(Box<h2::drive::Driver<'a>>),
+}
+
+impl Loop<'_> {
+    fn run(self, origin: Instant, stop: &AtomicBool) -> io::Result<Tally> {
+        match self {
+            Self::One(driver) => driver.run(origin, stop),
+            Self::Many(driver) => driver.run(origin, stop),
+        }
+    }
 }
 
 impl Run {
@@ -98,7 +118,7 @@ impl Run {
         driver?.run(*origin.get_or_init(Instant::now), stop)
     }
 
-    fn driver<'a>(&self, number: u64, live: Option<&'a Live>) -> io::Result<Driver<'a, Http1>> {
+    fn driver<'a>(&self, number: u64, live: Option<&'a Live>) -> io::Result<Loop<'a>> {
         // The first threads take what does not divide evenly.
         let more = u64::from(number < self.connections % self.threads);
         let connections = self.connections / self.threads + more;
@@ -113,10 +133,18 @@ impl Run {
             per_connection: self.per_connection,
             tick: nanos(self.tick),
         };
-        let plan = self.rate.map(|rate| Plan::new(rate, number, self.threads, connections));
-        let mut driver = Driver::new(orders, self.book.for_thread(number), plan, live)?;
+        let asking = connections * self.streams.unwrap_or(1);
+        let plan = self.rate.map(|rate| Plan::new(rate, number, self.threads, asking));
+        let book = self.book.for_thread(number);
+        let Some(streams) = self.streams else {
+            let mut driver = Driver::new(orders, book, plan, live)?;
+            driver.open()?;
+            return Ok(Loop::One(Box::new(driver)));
+        };
+        let kind = (usize::try_from(streams).unwrap_or(1), self.grpc);
+        let mut driver = h2::drive::Driver::new(orders, kind, book, plan, live)?;
         driver.open()?;
-        Ok(driver)
+        Ok(Loop::Many(Box::new(driver)))
     }
 
     /// Sleeps through the run, prints a line now and then, and reads the processor time at the

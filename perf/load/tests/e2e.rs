@@ -81,6 +81,70 @@ fn uploads_arrive_whole() {
 }
 
 #[test]
+fn streams_verify_every_response() {
+    let backend = Backend::start();
+    for (path, connections, streams) in
+        [("/64", 16, "-m10"), ("/64", 1, "-m100"), ("/64k", 4, "-m3"), ("/3m", 2, "-m2")]
+    {
+        let options = ["-t1", streams, "--verify", "--strict"];
+        let done = answered(&backend.url(path), &options, connections);
+        assert_eq!(done.status, 0, "{path}: {}", done.all());
+        assert_eq!(done.json["errors"]["total"], 0, "{path}: {}", done.all());
+    }
+}
+
+#[test]
+fn uploads_and_calls_arrive_whole_over_streams() {
+    let backend = Backend::start();
+    for (path, more) in [
+        ("/echo", &["--body-size", "3m"][..]),
+        ("/64", &["--body-size", "100"]),
+        ("/stream/5/1k", &[]),
+        ("/load.Bytes/64", &["--grpc"]),
+        ("/load.Bytes/100k", &["--grpc", "--body-size", "100k"]),
+    ] {
+        let options = [&["-t2", "-m5", "--verify", "--strict"], more].concat();
+        let done = answered(&backend.url(path), &options, 3);
+        assert_eq!(done.status, 0, "{path}: {}", done.all());
+    }
+    // No call: a status of HTTP alone is none of gRPC.
+    let done = answered(&backend.url("/nothing"), &["-t1", "-m2", "--grpc"], 1);
+    assert_eq!(done.json["errors"]["total"], done.json["errors"]["status"], "{}", done.all());
+}
+
+#[test]
+fn streams_keep_a_rate_and_take_turns() {
+    let backend = Backend::start();
+    let options = ["-t2", "-m3", "-R500", "-U", "--verify", "--strict"];
+    let done = answered(&backend.url("/64"), &options, 7);
+    assert_eq!(done.status, 0, "{}", done.all());
+    assert_eq!(done.due(), 500 * done.seconds, "{}", done.all());
+    // Twenty a second are asked of two streams that can give ten each, and all but in time.
+    let slow = |seconds| load(&backend.url("/slow/90/64"), &["-t1", "-m2", "-R20"], 1, seconds);
+    let done = patiently(slow, |done| done.requests() >= 10);
+    assert!(done.number("/uncorrected_latency_us/min") >= 89_000, "{}", done.all());
+}
+
+#[test]
+fn what_fails_over_streams_is_counted() {
+    // They speak HTTP/1.1 or nothing at all.
+    for server in [servers::silent(), servers::breaking()] {
+        let options = ["-t1", "-m3", "--timeout", "300ms", "--strict"];
+        let run = |seconds| load(&server.url(), &options, 2, seconds);
+        let done = patiently(run, |done| done.number("/errors/connect") > 0);
+        assert_eq!((done.status, done.requests()), (1, 0), "{}", done.all());
+        assert!(done.number("/errors/connect") > 0, "{}", done.all());
+    }
+    let backend = Backend::start();
+    let options = ["-t1", "-m4", "--timeout", "200ms"];
+    let run = |seconds| load(&backend.url("/slow/60000/64"), &options, 1, seconds);
+    let done = patiently(run, |done| done.number("/errors/timeout") >= 4);
+    assert!(done.number("/errors/timeout") >= 4, "{}", done.all());
+    let done = load(&backend.url("/64"), &["-t1", "-m5000"], 1, 1);
+    assert!(done.error.contains("allows 4096 streams"), "{}", done.all());
+}
+
+#[test]
 fn connections_are_churned() {
     let backend = Backend::start();
     let connections = 4;

@@ -19,6 +19,7 @@ use super::chunk::Chunk;
 use super::closed;
 use super::fault::fault;
 use super::link::{Link, Wire};
+use crate::buffer::Buffers;
 use crate::clock;
 use crate::metrics::{Counter, Series};
 use crate::settings::Settings;
@@ -55,12 +56,12 @@ impl Carrier {
         halves: (Reader, Writer),
         settings: &Settings,
         timers: &Timers,
-        series: Option<Series>,
+        (series, buffers): (Option<Series>, &Buffers),
     ) -> Result<(Rc<Self>, impl Future<Output = ()> + 'static), Fault> {
         let limits = &settings.http2;
         let allowances = Allowances { control: limits.control_frames, resets: limits.resets };
         let frames = Frames::of_endpoint(allowances, clock::recent());
-        let link = Link::new(halves, Vec::new(), frames, limits.send_bytes);
+        let link = Link::new(halves, Vec::new(), frames, (limits.send_bytes, buffers));
         let size = |bytes: usize| u32::try_from(bytes).unwrap_or(i32::MAX as u32);
         let begun = Builder::new()
             .enable_push(false)
@@ -236,7 +237,9 @@ impl Driver {
     }
 
     async fn drive(mut self) {
+        self.carrier.link.drive();
         poll_fn(|cx| self.poll(cx)).await;
+        self.carrier.link.send_rest();
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -260,6 +263,7 @@ impl Driver {
             match self.poll_limits(cx) {
                 Poll::Ready(true) => return Poll::Ready(()),
                 Poll::Ready(false) => {}
+                Poll::Pending if self.carrier.link.poll_rest(cx) => {}
                 Poll::Pending => return Poll::Pending,
             }
         }

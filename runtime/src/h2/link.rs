@@ -1,5 +1,6 @@
-//! A socket as the `h2` crate wants it, by direct system calls: bytes are received into its buffer
-//! and sent from its frames, and nothing is copied in between. What passes is counted and watched.
+//! A socket as the `h2` crate wants it, by direct system calls: bytes are received into its buffer,
+//! and what it writes is gathered and sent in the second half of the worker's turn. What passes is
+//! counted and watched.
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, IoSlice};
@@ -11,8 +12,11 @@ use ringway_core::time::Instant;
 use ringway_core::wire::h2::flood::{Flood, Frames};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::outbox::Outbox;
+use crate::buffer::Buffers;
 use crate::clock;
 use crate::socket::{Reader, Writer};
+use crate::turn::Outlet;
 
 /// Reads without a wait before the other connections get their turn.
 const BURST: u8 = 8;
@@ -23,6 +27,15 @@ const WORTHWHILE: usize = 4 << 10;
 pub(crate) struct Link {
     reader: RefCell<Reader>,
     writer: Writer,
+    outbox: RefCell<Outbox>,
+    /// Somebody sees to it that what is gathered is sent.
+    driven: Cell<bool>,
+    /// It will be sent in the second half of this turn.
+    asked: Cell<bool>,
+    /// Who drives it, to be told when that has failed.
+    driver: RefCell<Option<Waker>>,
+    failed: Cell<Option<io::ErrorKind>>,
+    told: Cell<bool>,
     /// What was received before the protocol was known.
     early: RefCell<Vec<u8>>,
     frames: RefCell<Frames>,
@@ -47,11 +60,17 @@ impl Link {
         (reader, writer): (Reader, Writer),
         early: Vec<u8>,
         frames: Frames,
-        most_queued: usize,
+        (most_queued, buffers): (usize, &Buffers),
     ) -> Rc<Self> {
         Rc::new(Self {
             reader: RefCell::new(reader),
             writer,
+            outbox: RefCell::new(Outbox::new(buffers.clone())),
+            driven: Cell::new(false),
+            asked: Cell::new(false),
+            driver: RefCell::default(),
+            failed: Cell::new(None),
+            told: Cell::new(false),
             early: RefCell::new(early),
             frames: RefCell::new(frames),
             flood: Cell::new(None),
@@ -116,6 +135,92 @@ impl Link {
         }
     }
 
+    /// From now on whoever drives the connection calls [`Self::poll_rest`] whenever it has been
+    /// polled, and [`Self::send_rest`] at the end.
+    pub(crate) fn drive(&self) {
+        self.driven.set(true);
+    }
+
+    /// Sends what the socket has not taken before, when it takes more. Whether the connection has
+    /// to be polled once more.
+    pub(crate) fn poll_rest(&self, cx: &mut Context<'_>) -> bool {
+        if self.stalled.get().is_none() || self.outbox.borrow().is_empty() {
+            return self.failed.get().is_some() && !self.told.replace(true);
+        }
+        while self.writer.poll_writable(cx).is_ready() {
+            match self.send_now() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // There is room again for what was refused, or somebody to be told.
+                _ => return true,
+            }
+        }
+        false
+    }
+
+    /// Sends what is left as far as the socket takes it.
+    pub(crate) fn send_rest(&self) {
+        let _ = self.send_now();
+    }
+
+    fn send_now(&self) -> io::Result<()> {
+        let mut outbox = self.outbox.borrow_mut();
+        let sent = outbox.send(|bytes| {
+            let sent = self.writer.try_write(&[IoSlice::new(bytes)])?;
+            self.sent.set(self.sent.get() + sent as u64);
+            self.stalled.set(None);
+            Ok(sent)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if self.stalled.get().is_none() {
+                    self.stalled.set(Some(clock::recent()));
+                }
+                Err(error)
+            }
+            Err(error) => {
+                self.failed.set(Some(error.kind()));
+                Err(error)
+            }
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Gathers what is to be sent; when there is no room for any of it, what is there is sent.
+    fn poll_gather(
+        self: &Rc<Self>,
+        cx: &mut Context<'_>,
+        parts: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if let Some(kind) = self.failed.get() {
+            return Poll::Ready(Err(kind.into()));
+        }
+        let mut taken = self.outbox.borrow_mut().gather(parts);
+        if taken == 0 {
+            std::task::ready!(self.poll_send(cx))?;
+            taken = self.outbox.borrow_mut().gather(parts);
+        }
+        if !self.asked.replace(true) {
+            let driver = &mut *self.driver.borrow_mut();
+            if driver.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+                *driver = Some(cx.waker().clone());
+            }
+            self.writer.send_last(Rc::clone(self) as Rc<dyn Outlet>);
+        }
+        Poll::Ready(Ok(taken))
+    }
+
+    /// Sends all that is gathered.
+    fn poll_send(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            match self.send_now() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    std::task::ready!(self.writer.poll_writable(cx));
+                }
+                other => return Poll::Ready(other),
+            }
+        }
+    }
+
     /// Makes the coming close a reset.
     pub(crate) fn reset_on_close(&self) {
         self.writer.reset_on_close();
@@ -143,6 +248,18 @@ impl Link {
     }
 }
 
+impl Outlet for Link {
+    fn send(&self) {
+        self.asked.set(false);
+        if self.send_now().is_err()
+            && let Some(driver) = self.driver.take()
+        {
+            // It waits for room, or ends.
+            driver.wake();
+        }
+    }
+}
+
 /// The handle on a link that the `h2` crate owns.
 pub(crate) struct Wire(pub(crate) Rc<Link>);
 
@@ -153,6 +270,9 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let link = &self.0;
+        if let Some(kind) = link.failed.get() {
+            return Poll::Ready(Err(kind.into()));
+        }
         if link.flood.get().is_some() {
             return Poll::Pending;
         }
@@ -196,6 +316,9 @@ impl AsyncWrite for Wire {
         parts: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let link = &self.0;
+        if link.driven.get() {
+            return link.poll_gather(cx, parts);
+        }
         let Poll::Ready(written) = link.writer.poll_write(cx, parts) else {
             if link.stalled.get().is_none() {
                 link.stalled.set(Some(clock::recent()));
@@ -216,7 +339,8 @@ impl AsyncWrite for Wire {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        std::task::ready!(self.0.poll_send(cx))?;
         self.0.writer.shutdown();
         Poll::Ready(Ok(()))
     }

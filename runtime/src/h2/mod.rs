@@ -11,6 +11,7 @@ mod fault;
 mod head;
 mod incoming;
 mod link;
+mod outbox;
 mod outgoing;
 
 pub(crate) use answer::Refused;

@@ -21,6 +21,7 @@ use calls::{poll, recv, send};
 
 use crate::reactor::{Reactor, Watch};
 use crate::sends::Sending;
+use crate::turn::Outlet;
 
 /// A connected stream, split into the half that reads and the half that writes.
 pub(crate) fn split(fd: OwnedFd) -> io::Result<(Reader, Writer)> {
@@ -141,6 +142,11 @@ impl Writer {
     /// this turn; otherwise as [`Self::try_write`], see [`Sends::queue`](crate::sends::Sends::queue).
     pub(crate) fn queue<'a>(&'a self, parts: &[IoSlice<'a>]) -> Sending<'a> {
         self.shared.watch.queue(self.shared.raw(), parts)
+    }
+
+    /// Has `outlet` send in the second half of this worker's turn.
+    pub(crate) fn send_last(&self, outlet: Rc<dyn Outlet>) {
+        self.shared.watch.send_last(outlet);
     }
 
     /// Sends what the socket takes now.

@@ -58,6 +58,11 @@ impl Writer {
         Self { shared: Rc::clone(&self.shared) }
     }
 
+    /// Waits until the socket takes more, as [`Self::writable`] does.
+    pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.shared.watch.poll_writable(cx)
+    }
+
     /// Sends what the socket takes, when it takes any.
     pub(crate) fn poll_write(
         &self,

@@ -6,6 +6,7 @@ use rustix::fd::OwnedFd;
 
 use super::body::Bodies;
 use super::inbound::{Ask, Upload};
+use super::streams::Session;
 use crate::fnv::Fnv;
 use crate::socket::{self, Moved};
 
@@ -57,6 +58,8 @@ pub struct Client {
     pub slot: usize,
     /// Tells this connection from others that had its place.
     pub life: u32,
+    /// What takes the place of all that when it speaks HTTP/2.
+    pub session: Option<Box<Session>>,
     output: Output,
 }
 
@@ -71,6 +74,7 @@ impl Client {
             chunks: 0,
             slot,
             life,
+            session: None,
             output: Output::default(),
         }
     }

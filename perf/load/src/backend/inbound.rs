@@ -19,7 +19,8 @@ pub struct Id {
 }
 
 impl Id {
-    fn new(value: &[u8]) -> Option<Self> {
+    /// None for a longer one.
+    pub fn new(value: &[u8]) -> Option<Self> {
         let mut bytes = [0; 64];
         bytes.get_mut(..value.len())?.copy_from_slice(value);
         Some(Self { bytes, length: value.len() })

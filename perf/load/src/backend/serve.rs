@@ -12,6 +12,7 @@ use super::client::{Client, Received, State};
 use super::exchange::{self, BAD, CONTINUE};
 use super::inbound::{self, Ask, Upload};
 use crate::connection::{slot, token};
+use crate::h2::frame::PREFACE;
 use crate::poller::{Poller, Ready};
 use crate::socket::{self, Moved};
 
@@ -145,6 +146,9 @@ impl<'a> Server<'a> {
     /// Reads until there is no more; edges are not repeated.
     fn receive(&mut self, client: &mut Client, ended: bool) -> io::Result<Next> {
         loop {
+            if client.session.is_some() {
+                return self.receive_streams(client, ended);
+            }
             let (whole, moved) = match client.state {
                 State::Waiting(..) | State::Sending(_) => {
                     client.unread = true;
@@ -174,6 +178,40 @@ impl<'a> Server<'a> {
                 Moved::Bytes(_) | Moved::Nothing => return Ok(Next::Keep),
             }
         }
+    }
+
+    /// Reads until there is no more on a connection of many streams.
+    fn receive_streams(&mut self, client: &mut Client, ended: bool) -> io::Result<Next> {
+        loop {
+            let n = match socket::receive(&client.socket, &mut self.input)? {
+                Moved::Bytes(0) => return Ok(Next::Close),
+                Moved::Bytes(n) => n,
+                Moved::Nothing => return Ok(Next::Keep),
+            };
+            let input = std::mem::take(&mut self.input);
+            let done = self.streams(client, &input[..n]);
+            self.input = input;
+            done?;
+            if n < INPUT && !ended {
+                return Ok(Next::Keep);
+            }
+        }
+    }
+
+    /// Takes in `bytes` of such a connection, and sends what there is to send.
+    fn streams(&mut self, client: &mut Client, bytes: &[u8]) -> io::Result<Next> {
+        let Client { session, socket, .. } = client;
+        let session = session.get_or_insert_default();
+        let bodies = &mut self.bodies;
+        session.arrived(bytes, bodies).map_err(|bad| io::Error::other(bad.0))?;
+        session.flush(bodies, |bytes| match socket::send(&*socket, bytes)? {
+            Moved::Bytes(n) => Ok(n),
+            Moved::Nothing => Ok(0),
+        })?;
+        if let Some(when) = session.due() {
+            self.timers.push(Reverse((when, client.slot, client.life)));
+        }
+        Ok(Next::Keep)
     }
 
     /// A part of an upload was dropped unseen.
@@ -227,6 +265,11 @@ impl<'a> Server<'a> {
         let mut at = 0;
         while at < bytes.len() {
             let next = match client.state {
+                State::Head if bytes[at..].starts_with(PREFACE) => {
+                    self.streams(client, &bytes[at..])?;
+                    return Ok((bytes.len(), Next::Keep));
+                }
+                State::Head if PREFACE.starts_with(&bytes[at..]) => break,
                 State::Head => match inbound::read(&bytes[at..]) {
                     Ok(None) => break,
                     Ok(Some((ask, n))) => {
@@ -308,6 +351,10 @@ impl<'a> Server<'a> {
 
     /// What was waited for is due.
     fn due(&mut self, client: &mut Client) -> io::Result<Next> {
+        if let Some(session) = &mut client.session {
+            session.pass(Instant::now(), &mut self.bodies);
+            return self.streams(client, &[]);
+        }
         let State::Waiting(ask, received) = client.state else { return Ok(Next::Keep) };
         self.scratch.clear();
         let sent = if client.chunks > 0 {
@@ -323,6 +370,9 @@ impl<'a> Server<'a> {
 
     /// There is room in the socket again.
     fn resume(&mut self, client: &mut Client) -> io::Result<Next> {
+        if client.session.is_some() {
+            return self.streams(client, &[]);
+        }
         let State::Sending(ask) = client.state else { return Ok(Next::Keep) };
         let sent = client.flush(&self.bodies)?;
         match self.begun(client, ask, sent)? {

@@ -50,6 +50,8 @@ fn go(cli: &Cli, book: Book) -> Result<bool, String> {
         warmup: cli.warmup,
         timeout: cli.timeout,
         rate: cli.rate,
+        streams: cli.streams,
+        grpc: cli.grpc,
         verify: cli.verify,
         per_connection: cli.requests_per_connection,
         tick: cli.tick,
@@ -91,7 +93,8 @@ fn latencies(cli: &Cli, outcome: &Outcome) -> Histogram<u64> {
     if cli.rate.is_some() {
         return outcome.tally.corrected.clone();
     }
-    let rounds = outcome.tally.requests / cli.connections;
+    let asking = cli.connections * cli.streams.unwrap_or(1);
+    let rounds = outcome.tally.requests / asking;
     plan::closed_loop(&outcome.tally.uncorrected, outcome.took, rounds)
 }
 

@@ -45,17 +45,23 @@ pub(crate) async fn serve(
     let halves = (reader, parts.outgoing.into_writer());
     let settings = worker.settings();
     let frames = Frames::of_client(allowances(&settings.http2), clock::recent());
-    let link = Link::new(halves, early, frames, settings.http2.send_bytes);
+    let link = Link::new(halves, early, frames, (settings.http2.send_bytes, &worker.buffers));
     let pace = Pace::new(&worker.timers);
     let late = Fault::client(Stage::Head, Cause::IdleTimeout);
     pace.within(Limit::Request, settings.timeouts.head, late);
-    let shake = pin!(builder(&settings.http2, &settings).handshake(Wire(Rc::clone(&link))));
-    let shaken = pace.keep(shake).await;
+    // Apart, because it is gone when the connection has begun.
+    let mut shake = Box::pin(builder(&settings.http2, &settings).handshake(Wire(Rc::clone(&link))));
+    let driver = match pace.keep(shake.as_mut()).await {
+        Ok(Ok(connection)) => {
+            let place = Place { worker, entrance, peer };
+            Some(Box::new(Driver::new(place, &link, connection, &settings)))
+        }
+        _ => None,
+    };
+    drop(shake);
     pace.clear_all();
-    if let Ok(Ok(connection)) = shaken {
-        let place = Place { worker, entrance, peer };
-        let open = Rc::<Open>::default();
-        Driver::new(place, &link, connection, open, &settings).drive().await;
+    if let Some(mut driver) = driver {
+        driver.drive().await;
     }
     count(&link, entrance, &Cell::new((0, 0)));
     linger(&link, &pace).await;
@@ -157,16 +163,18 @@ impl<'a> Driver<'a> {
         place: Place<'a>,
         link: &'a Rc<Link>,
         connection: Connection,
-        open: Rc<Open>,
         settings: &Settings,
     ) -> Self {
+        let open = Rc::<Open>::default();
         let limits = Limits::new(&place.worker.timers, settings);
         let counted = Cell::new((0, 0));
         Self { place, link, connection, open, limits, counted, leaving: false, closing: false }
     }
 
-    async fn drive(mut self) {
+    async fn drive(&mut self) {
+        self.link.drive();
         poll_fn(|cx| self.poll(cx)).await;
+        self.link.send_rest();
         count(self.link, self.place.entrance, &self.counted);
         if self.link.stalled().is_some() {
             // There is more to say than it takes: it must not mistake the end for a good one.
@@ -192,7 +200,8 @@ impl<'a> Driver<'a> {
                     if self.look_around(cx).is_ready() {
                         return Poll::Ready(());
                     }
-                    if !std::mem::take(&mut self.limits.again) {
+                    let again = self.link.poll_rest(cx);
+                    if !std::mem::take(&mut self.limits.again) && !again {
                         count(self.link, self.place.entrance, &self.counted);
                         return Poll::Pending;
                     }
@@ -206,16 +215,19 @@ impl<'a> Driver<'a> {
         let serving = Serving::new(&self.open);
         let via = entrance.settings.borrow().via;
         let (worker, entrance) = (Rc::clone(worker), Rc::clone(entrance));
-        let mut stream = Stream::new(request, respond, self.link, (&worker, via));
-        monoio::spawn(async move {
-            let blocks = worker.stream_blocks.clone();
-            let mut served = pin!(blocks.place(|| stream.serve(&worker, &entrance, peer)));
-            if survives(served.as_mut()).await.is_none() {
-                worker.metrics().count(Counter::Panics);
-                tracing::error!(%peer, "a panic ended this stream; the others go on");
+        let blocks = worker.stream_blocks.clone();
+        // All of it is in the block: a task is moved when it begins and when it ends.
+        monoio::spawn(blocks.place(|| {
+            let mut stream = Stream::new(request, respond, self.link, (&worker, via));
+            async move {
+                let mut served = pin!(stream.serve(&worker, &entrance, peer));
+                if survives(served.as_mut()).await.is_none() {
+                    worker.metrics().count(Counter::Panics);
+                    tracing::error!(%peer, "a panic ended this stream; the others go on");
+                }
+                drop(serving);
             }
-            drop(serving);
-        });
+        }));
     }
 
     /// Whatever else there is to do; ready when the connection is to end without further ado.
