@@ -55,7 +55,8 @@ pub(crate) fn edited<R>(
     };
     // Only an HTTP/1.0 request without Host needs the endpoint's.
     let fallback = if head.authority.is_empty() { address.to_string() } else { String::new() };
-    let edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
+    let mut edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
+    edits.websocket_key = exchange.websocket_key(head);
     Ok(write(&edits))
 }
 

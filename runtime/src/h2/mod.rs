@@ -10,8 +10,10 @@ pub(crate) mod closed;
 mod fault;
 mod head;
 mod incoming;
+mod left;
 mod link;
 mod outgoing;
+mod tuned;
 
 pub(crate) use answer::Refused;
 pub(crate) use call::call;
@@ -22,3 +24,4 @@ pub(crate) use head::{fields, response_of};
 pub(crate) use incoming::Incoming;
 pub(crate) use link::{Link, Wire};
 pub(crate) use outgoing::{Outgoing, Sender};
+pub(crate) use tuned::{is_worn, server, watch_client};
