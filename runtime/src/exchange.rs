@@ -143,8 +143,9 @@ impl Exchange {
 
     /// The key for an endpoint in HTTP/1.1 when an HTTP/2 client asks for a WebSocket.
     pub(crate) fn websocket_key(&self, head: &RequestHead<'_>) -> Option<&[u8]> {
-        let wanted = Upgrade::To(websocket::NAME);
-        if head.version != Version::Http2 || head.upgrade != wanted {
+        let wanted = |to: &[u8]| to.eq_ignore_ascii_case(websocket::NAME);
+        if head.version != Version::Http2 || !matches!(head.upgrade, Upgrade::To(to) if wanted(to))
+        {
             return None;
         }
         let key = self

@@ -36,7 +36,10 @@ pub(crate) fn write_head(
     exchange: &Exchange,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    edited(head, address, exchange, |edits| encode::request(head, edits, out))
+    edited(head, address, exchange, |edits| {
+        let websocket_key = exchange.websocket_key(head);
+        encode::request(head, &RequestEdits { websocket_key, ..*edits }, out);
+    })
 }
 
 /// Shows `write` what to write of the request's head for the endpoint at `address`.
@@ -55,8 +58,7 @@ pub(crate) fn edited<R>(
     };
     // Only an HTTP/1.0 request without Host needs the endpoint's.
     let fallback = if head.authority.is_empty() { address.to_string() } else { String::new() };
-    let mut edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
-    edits.websocket_key = exchange.websocket_key(head);
+    let edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
     Ok(write(&edits))
 }
 

@@ -29,7 +29,10 @@ async def serve(port):
                 await websocket.close(4001, "as you wish")
             await websocket.send(message)
 
-    options = {"subprotocols": ["chat"], "max_size": None, "compression": None}
+    def choose(connection, offered):
+        return "chat" if "chat" in offered else None
+
+    options = {"select_subprotocol": choose, "max_size": None, "compression": None}
     async with websockets.asyncio.server.serve(echo, "127.0.0.1", port, **options) as server:
         await server.serve_forever()
 
@@ -180,8 +183,6 @@ def call_h2(port):
     heard = client.events(beside, other)
     client.send(beside, other.send(wsproto.events.TextMessage("beside")))
     assert next(heard) == "hello" and next(heard) == "beside"
-    sending = threading.Thread(target=lambda: None)
-    sending.start()
     client.send(stream, frames.send(wsproto.events.BytesMessage(BIG)))
     assert next(said) == BIG
     client.send(stream, frames.send(wsproto.events.Ping(b"p")))
@@ -208,7 +209,7 @@ def serve_h2(port):
 def serve_h2_connection(connection):
     config = h2.config.H2Configuration(client_side=False, header_encoding="utf-8")
     conn = h2.connection.H2Connection(config)
-    conn.local_settings[EXTENDED] = 1
+    conn.local_settings = h2.settings.Settings(client=False, initial_values={EXTENDED: 1})
     conn.initiate_connection()
     conn.increment_flow_control_window(1 << 24)
     connection.sendall(conn.data_to_send())
@@ -227,7 +228,7 @@ def serve_h2_connection(connection):
                 conn.send_headers(stream, answer if wanted else answer[:1])
                 open_[stream] = wsproto.connection.Connection(wsproto.ConnectionType.SERVER)
                 waiting[stream] = open_[stream].send(wsproto.events.TextMessage("hello"))
-            elif isinstance(event, h2.events.DataReceived) and stream in open_:
+            elif isinstance(event, h2.events.DataReceived) and stream in waiting:
                 conn.acknowledge_received_data(event.flow_controlled_length, stream)
                 waiting[stream] += echo(open_[stream], event.data, ends, stream)
             elif isinstance(event, (h2.events.StreamEnded, h2.events.StreamReset)):

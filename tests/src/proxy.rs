@@ -41,7 +41,9 @@ impl Proxy {
             let plain = Cell { meshed: false, ..cell };
             let (near, far) = settings.meshed();
             let far = Box::new(Self::start(plain, far));
-            return Self { far: Some(far), ..Self::start(plain, near) };
+            let mut near = Self::start(plain, near);
+            near.far = Some(far);
+            return near;
         }
         let proxy = Self::launch(cell, settings);
         proxy.await_ready();

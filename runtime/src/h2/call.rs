@@ -8,10 +8,9 @@ use h2::ext::Protocol;
 use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 use ringway_core::exchange::Attempt;
-use ringway_core::message::{Blame, Cause, Fault, Framing, RequestHead, Stage};
+use ringway_core::message::{Blame, Cause, Fault, Framing, RequestHead, Stage, Version};
 use ringway_core::policy::forward::RequestEdits;
 use ringway_core::wire::h1;
-use ringway_core::wire::h1::names::is_tchar;
 use ringway_core::wire::h2::{encode, mesh};
 use ringway_core::wire::websocket;
 
@@ -143,9 +142,10 @@ fn translate(
     })?
 }
 
-/// The switch to what an `Upgrade` asks for; none when it leaves a choice, which `:protocol` cannot.
+/// The switch to what an `Upgrade` asks for. In HTTP/1.1 it is an offer, and only of a WebSocket is it
+/// known that an answer without it is of no use; an extended CONNECT is meant.
 fn switch(head: &RequestHead<'_>, to: &[u8]) -> Option<Box<Switch>> {
-    if !to.iter().all(|&b| is_tchar(b)) {
+    if head.version != Version::Http2 && !to.eq_ignore_ascii_case(websocket::NAME) {
         return None;
     }
     let is_key = |name: &[u8]| name.eq_ignore_ascii_case(websocket::KEY.as_bytes());
