@@ -155,7 +155,9 @@ fn resets_are_paced_where_there_is_no_room(cell: Cell) {
     let (origin, arrived) = hanging();
     let far = Settings::front(&[origin.address]);
     let mut mesh = Mesh::of(cell, far, "protocol: h2c", 1);
-    let load = Load::start(mesh.near.web(), &Plan::default());
+    // Too little of good traffic to earn the allowance that is needed.
+    let few = Plan { pause: Duration::from_millis(50), ..Plan::default() };
+    let load = Load::start(mesh.near.web(), &few);
     load.await_answers(20);
     burst(mesh.near.web(), 6, 90, &arrived);
     load.await_answers(20);

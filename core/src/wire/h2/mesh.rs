@@ -51,9 +51,11 @@ mod tests {
     use crate::wire::h1::head::{FieldTable, Limits};
     use crate::wire::h2::request::{Pseudo, request};
 
+    type Fields<'a> = &'a [(&'a str, &'a str)];
+
     fn restored(
         pseudo: &Pseudo<'_>,
-        fields: &[(&str, &str)],
+        fields: Fields<'_>,
         ended: bool,
     ) -> Result<(Version, Framing), Cause> {
         let mut table = FieldTable::new();
@@ -77,7 +79,7 @@ mod tests {
         let (old, new) = (("l5d-orig-proto", "HTTP/1.0"), ("l5d-orig-proto", "HTTP/1.1"));
         let absolute = ("l5d-orig-proto", "HTTP/1.1; absolute-form");
         let zero = ("content-length", "0");
-        let rows: [(&[(&str, &str)], bool, Version, Framing); 9] = [
+        let rows: [(Fields<'_>, bool, Version, Framing); 9] = [
             (&[], true, Version::Http2, Length(0)),
             (&[new], true, Version::Http11, Framing::None),
             (&[new, zero], true, Version::Http11, Length(0)),
