@@ -341,7 +341,7 @@ impl Way<'_> {
                     return None;
                 }
                 progress.heard.set(true);
-                if exchange.is_unproven(head) {
+                if upstream::is_unproven(head, exchange) {
                     return Some(Verdict::Refuse);
                 }
                 let verdict = exchange.heard(head.status);

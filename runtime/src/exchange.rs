@@ -7,13 +7,10 @@ use std::rc::Rc;
 
 use ringway_core::cluster::EndpointId;
 use ringway_core::exchange::{Attempt, End, Flow, Step, Verdict};
-use ringway_core::message::{
-    Cause, Fault, Field, Method, RequestHead, ResponseHead, Stage, Upgrade, Version,
-};
+use ringway_core::message::{Cause, Fault, Method, RequestHead, Stage};
 use ringway_core::policy::answer::Answer;
 use ringway_core::record::Record;
 use ringway_core::time::Instant;
-use ringway_core::wire::websocket;
 
 use crate::accept::{Entrance, direction};
 use crate::access_log;
@@ -72,8 +69,8 @@ pub(crate) struct Exchange {
     fault: Option<Fault>,
     local: bool,
     status: Option<u16>,
-    /// Of a WebSocket that the client asks for without one.
-    websocket_key: OnceCell<Box<[u8; 24]>>,
+    /// What an endpoint is asked to prove when it switches protocols.
+    pub(crate) challenge: OnceCell<Box<[u8; 24]>>,
     /// The status of the application's own protocol, gRPC, once one was given.
     pub(crate) grpc: Cell<Option<u8>>,
     /// Request body bytes taken from the client, response body bytes given to it.
@@ -109,7 +106,7 @@ impl Exchange {
             fault: None,
             local: false,
             status: None,
-            websocket_key: OnceCell::new(),
+            challenge: OnceCell::new(),
             grpc: Cell::new(None),
             received: Cell::new(0),
             sent: Cell::new(0),
@@ -139,31 +136,6 @@ impl Exchange {
     /// The request's method.
     pub(crate) const fn method(&self) -> Method {
         self.method
-    }
-
-    /// The key for an endpoint in HTTP/1.1 when an HTTP/2 client asks for a WebSocket.
-    pub(crate) fn websocket_key(&self, head: &RequestHead<'_>) -> Option<&[u8]> {
-        let wanted = |to: &[u8]| to.eq_ignore_ascii_case(websocket::NAME);
-        if head.version != Version::Http2 || !matches!(head.upgrade, Upgrade::To(to) if wanted(to))
-        {
-            return None;
-        }
-        let key = self
-            .websocket_key
-            .get_or_init(|| Box::new(websocket::key(self.worker.world.borrow_mut().nonce())));
-        Some(&key[..])
-    }
-
-    /// Whether the response does not prove what the key of [`Self::websocket_key`] asks for.
-    pub(crate) fn is_unproven(&self, head: &ResponseHead<'_>) -> bool {
-        let Some(key) = self.websocket_key.get().filter(|_| head.status == 101) else {
-            return false;
-        };
-        let accept = websocket::accept(&key[..]);
-        let proves = |field: &Field<'_>| {
-            field.name.eq_ignore_ascii_case(websocket::ACCEPT.as_bytes()) && field.value == accept
-        };
-        !head.fields.iter().any(proves)
     }
 
     /// Whether the request asks for a tunnel to the endpoint, which then sees nothing of it.
