@@ -57,6 +57,7 @@ fn listener(node: &Node) -> Option<Listener> {
     listener.target = section.parse("target");
     listener.protocol = section.choice("protocol").unwrap_or(listener.protocol);
     listener.opaque_ports = section.parse("opaque_ports").unwrap_or(listener.opaque_ports);
+    listener.peers = section.parse("peers").unwrap_or(listener.peers);
     listener.allow_connect = section.boolean("allow_connect").unwrap_or(listener.allow_connect);
     listener.forwarded = section.choice("forwarded").unwrap_or(listener.forwarded);
     listener.via = section.boolean("via").unwrap_or(listener.via);
@@ -81,6 +82,7 @@ fn service(entry: &Entry, connect: Duration) -> StaticService {
         endpoints: endpoints.iter().filter_map(endpoint).collect(),
         balancer: section.text("balancer").and_then(balancer).unwrap_or_default(),
         protocol: section.text("protocol").map(protocol).unwrap_or_default(),
+        meshed: section.boolean("meshed").unwrap_or(false),
         connect_timeout: section.duration("connect_timeout", connect),
     }
 }
@@ -142,7 +144,9 @@ fn http2(section: &Section<'_>) -> Http2 {
         send_bytes: section.bytes("send_bytes").unwrap_or(default.send_bytes),
         control_frames: section.parse("control_frames").unwrap_or(default.control_frames),
         resets: section.parse("resets").unwrap_or(default.resets),
-        stream_errors: section.count("stream_errors").unwrap_or(default.stream_errors),
+        stream_errors: section.parse("stream_errors").unwrap_or(default.stream_errors),
+        peer_streams: section.parse("peer_streams").unwrap_or(default.peer_streams),
+        peer_window: section.bytes("peer_window").unwrap_or(default.peer_window),
     }
 }
 

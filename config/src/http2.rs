@@ -21,9 +21,13 @@ pub struct Http2 {
     pub control_frames: u32,
     /// RST_STREAM frames at once. Default 200.
     pub resets: u32,
-    /// Streams that are reset because they break the protocol or are too many, in a connection's
-    /// life. Default 1,024.
-    pub stream_errors: usize,
+    /// Streams that are reset because they break the protocol or are too many, at once. Default
+    /// 1,024.
+    pub stream_errors: u32,
+    /// Streams at a time on the connection of a peer. Default 4,096.
+    pub peer_streams: u32,
+    /// `connection_window` of a connection to or from a peer. Default 64 MiB.
+    pub peer_window: usize,
 }
 
 impl Default for Http2 {
@@ -36,6 +40,8 @@ impl Default for Http2 {
             control_frames: 1000,
             resets: 200,
             stream_errors: 1024,
+            peer_streams: 4096,
+            peer_window: 64 << 20,
         }
     }
 }
@@ -88,7 +94,21 @@ pub(crate) const KEYS: &[Key] = &[
         "stream_errors",
         Shape::of(number(10, MANY)),
         Value("1024"),
-        "Streams in a connection's life that are reset because they break the protocol or are too many; beyond it the connection is closed with ENHANCE_YOUR_CALM.",
-        "MadeYouReset (CVE-2025-8671) provokes resets; the h2 crate's own limit.",
+        "Streams that are reset at once because they break the protocol or are too many; a tenth of it comes back each second, and one with each response. Beyond it the connection is closed with ENHANCE_YOUR_CALM.",
+        "MadeYouReset (CVE-2025-8671) provokes resets by the thousand; the h2 crate allows 1,024 in a connection's life, which one that many clients share for days would come to.",
+    ),
+    key(
+        "peer_streams",
+        Shape::of(number(1, 1_000_000)),
+        Value("4096"),
+        "`streams` for the peers of a listener; as many may be given up at once.",
+        "One connection takes the place of as many of HTTP/1.1 as a worker's clients have.",
+    ),
+    key(
+        "peer_window",
+        bytes(65_535, 1 << 30),
+        Value("64MiB"),
+        "`connection_window` for the peers of a listener, and for endpoints that are meshed.",
+        "256 stalled streams, until others wait too: the clients who share the connection know nothing of each other, and without it each would hold its own buffer.",
     ),
 ];

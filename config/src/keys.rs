@@ -139,6 +139,13 @@ static LISTENER: Shape = Shape::Map(&[
         "Linkerd's: there the server speaks first, or what is spoken is known not to be HTTP, and the server's greeting is not to wait for the end of detection.",
     ),
     key(
+        "peers",
+        Shape::or(Scalar::Networks, &["off"]),
+        Depends("the private networks and this host for an inbound listener, else `off`"),
+        "Networks whose HTTP/2 connections are those of other ringways (or Linkerd proxies), each with the requests of many clients: they get `http2.peer_streams` and `http2.peer_window`, and what they say of the HTTP/1.1 message that they carry is believed.",
+        "Linkerd's `clusterNetworks`. What is believed is the version of a request and nothing that matters for security; but one that has room for many clients can also be a bigger burden.",
+    ),
+    key(
         "allow_connect",
         Shape::of(Scalar::Bool),
         Value("false"),
@@ -199,6 +206,13 @@ static SERVICE: Shape = Shape::Either {
             Value("http1"),
             "What its endpoints speak: HTTP/1.1, or HTTP/2 with prior knowledge (`appProtocol: kubernetes.io/h2c`).",
             "Every server speaks HTTP/1.1; gRPC needs `h2c`.",
+        ),
+        key(
+            "meshed",
+            Shape::of(Scalar::Bool),
+            Value("false"),
+            "Whether ringways (or Linkerd proxies) stand before its endpoints: HTTP/1.1 is then carried to them over one HTTP/2 connection for each worker and endpoint; upgrades go over HTTP/1.1. In manifests: annotation `ringway.io/meshed` of a Service or EndpointSlice.",
+            "Only what is known to understand it may be sent it; their listener has to count this proxy among its `peers`.",
         ),
         key(
             "connect_timeout",

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
+use crate::networks::Networks;
 use crate::ports::Ports;
 
 /// One accepting address.
@@ -26,6 +27,9 @@ pub struct Listener {
     /// Where it detects: ports whose connections are opaque at once, be it the listener's own port,
     /// its service's or its target's. Default [`Ports::OPAQUE`] (Linkerd).
     pub opaque_ports: Ports,
+    /// Whose HTTP/2 connections are those of other ringways, which carry the requests of many
+    /// clients. Default [`Networks::PRIVATE`] for an inbound listener, else none.
+    pub peers: Networks,
     /// Whether CONNECT opens a tunnel. Default no: 405.
     pub allow_connect: bool,
     /// How the client is made known upstream. Default `x-forwarded` for a gateway, else `off`.
@@ -46,6 +50,7 @@ impl Listener {
             target: None,
             protocol: kind.protocol(),
             opaque_ports: Ports::opaque(),
+            peers: kind.peers(),
             allow_connect: false,
             forwarded: kind.forwarded(),
             via: true,
@@ -74,6 +79,16 @@ impl Kind {
         match self {
             Self::Gateway => ForwardedMode::XForwarded,
             Self::Outbound | Self::Inbound => ForwardedMode::Off,
+        }
+    }
+
+    /// The kind's `peers` unless the file says otherwise: an inbound listener is there for the
+    /// cluster's own proxies, the others are for applications and the world.
+    #[must_use]
+    pub fn peers(self) -> Networks {
+        match self {
+            Self::Inbound => Networks::private(),
+            Self::Gateway | Self::Outbound => Networks::default(),
         }
     }
 

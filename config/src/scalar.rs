@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use ringway_core::time::Duration;
 
 use crate::duration;
+use crate::networks::Networks;
 use crate::ports::Ports;
 use crate::service::{HostPort, NotHostPort};
 use crate::settings::Sink;
@@ -33,6 +34,8 @@ pub(crate) enum Scalar {
     HostPort,
     /// Ports and ranges of ports.
     Ports,
+    /// Networks.
+    Networks,
     /// A path of a directory.
     Directory,
     /// A path of a file.
@@ -67,6 +70,7 @@ impl Scalar {
             }
             Self::HostPort => String::from("`host:port`, such as `127.0.0.1:8080`"),
             Self::Ports => String::from("ports such as `25,587,4000-4100`"),
+            Self::Networks => String::from("networks such as `10.0.0.0/8,fd00::/8`"),
             Self::Directory => String::from("the path of a directory"),
             Self::File => String::from("the path of a file"),
             Self::Level => String::from("`error`, `warn`, `info`, `debug`, `trace` or `off`"),
@@ -104,6 +108,9 @@ impl Scalar {
                 text.parse::<HostPort>().map(|_| ()).map_err(|error| error.to_string())
             }
             Self::Ports => text.parse::<Ports>().map(|_| ()).map_err(|error| error.to_string()),
+            Self::Networks => {
+                text.parse::<Networks>().map(|_| ()).map_err(|error| error.to_string())
+            }
             Self::Directory | Self::File if text.is_empty() || text.contains('\0') => {
                 Err(String::new())
             }

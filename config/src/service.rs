@@ -30,6 +30,8 @@ pub struct StaticService {
     /// What the endpoints speak. Default `http1`.
     #[serde(serialize_with = "serialize_protocol")]
     pub protocol: HttpProtocol,
+    /// Whether ringways stand before the endpoints. Default no.
+    pub meshed: bool,
     /// Time for a TCP connect. Default: `timeouts.connect`.
     #[serde(serialize_with = "duration::serialize")]
     pub connect_timeout: Duration,
@@ -45,6 +47,7 @@ impl StaticService {
             endpoints,
             balancer: Balancer::default(),
             protocol: HttpProtocol::default(),
+            meshed: false,
             connect_timeout: timeouts.connect,
         }
     }

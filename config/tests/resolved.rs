@@ -74,16 +74,16 @@ fn the_full_example_has_the_defaults() {
 fn every_key_is_decoded() {
     let config = accepted(
         "listeners:\n\
-         - {name: a, address: '[::]:0', kind: outbound, protocol: http, opaque_ports: '25,4000-4100', allow_connect: true, forwarded: rfc7239, via: false}\n\
+         - {name: a, address: '[::]:0', kind: outbound, protocol: http, opaque_ports: '25,4000-4100', peers: '192.0.2.0/24', allow_connect: true, forwarded: rfc7239, via: false}\n\
          workers: {count: 3, pin: never, driver: epoll}\n\
          admin: {address: off}\n\
-         services:\n  s: {port: 81, endpoints: [h:1], balancer: least-request, protocol: h2c}\n  t: [h:1]\n\
+         services:\n  s: {port: 81, endpoints: [h:1], balancer: least-request, protocol: h2c, meshed: true}\n  t: [h:1]\n\
          discovery: {manifests: m, namespace: n, dns: {min_ttl: 2s, max_ttl: 3s}}\n\
          timeouts: {head: 1ms, detect: 9ms, idle_client: 2ms, idle_upstream: 3ms, connect: 4ms, connect_inbound: 5ms,\n  \
            body_idle: 6ms, response: 7ms, tunnel_idle: off}\n\
          limits: {head_bytes: 200KiB, target_bytes: 300, fields: 9, connections: 10, pool_idle_per_endpoint: 0}\n\
          http2: {streams: 7, stream_window: 70000, connection_window: 80000, send_bytes: 16KiB,\n  \
-           control_frames: 101, resets: 11, stream_errors: 12}\n\
+           control_frames: 101, resets: 11, stream_errors: 12, peer_streams: 13, peer_window: 66000}\n\
          shutdown: {grace: 0s}\n\
          access_log: {format: json, path: logs/access}\n\
          log: {level: 'warn,a::b=trace', format: json}\n",
@@ -91,14 +91,14 @@ fn every_key_is_decoded() {
     let resolved = serde_json::to_value(&config).unwrap();
     let expected = serde_json::json!({
         "listeners": [{"name": "a", "address": "[::]:0", "kind": "outbound", "protocol": "http",
-            "opaque_ports": "25,4000-4100", "allow_connect": true, "forwarded": "rfc7239", "via": false}],
+            "opaque_ports": "25,4000-4100", "peers": "192.0.2.0/24", "allow_connect": true, "forwarded": "rfc7239", "via": false}],
         "workers": {"count": 3, "pin": "never", "driver": "epoll"},
         "admin": {"address": "off"},
         "services": {
             "s": {"port": 81, "endpoints": [{"address": "h:1", "weight": 1}],
-                "balancer": "least-request", "protocol": "h2c", "connect_timeout": "4ms"},
+                "balancer": "least-request", "protocol": "h2c", "meshed": true, "connect_timeout": "4ms"},
             "t": {"port": 80, "endpoints": [{"address": "h:1", "weight": 1}],
-                "balancer": "peak-ewma", "protocol": "http1", "connect_timeout": "4ms"},
+                "balancer": "peak-ewma", "protocol": "http1", "meshed": false, "connect_timeout": "4ms"},
         },
         "discovery": {"manifests": "conf/m", "namespace": "n", "dns": {"min_ttl": "2s", "max_ttl": "3s"}},
         "timeouts": {"head": "1ms", "detect": "9ms", "idle_client": "2ms", "idle_upstream": "3ms", "connect": "4ms",
@@ -106,7 +106,8 @@ fn every_key_is_decoded() {
         "limits": {"head_bytes": 204_800, "target_bytes": 300, "fields": 9, "connections": 10,
             "pool_idle_per_endpoint": 0},
         "http2": {"streams": 7, "stream_window": 70_000, "connection_window": 80_000,
-            "send_bytes": 16_384, "control_frames": 101, "resets": 11, "stream_errors": 12},
+            "send_bytes": 16_384, "control_frames": 101, "resets": 11, "stream_errors": 12,
+            "peer_streams": 13, "peer_window": 66_000},
         "shutdown": {"grace": "0s"},
         "access_log": {"format": "json", "path": "conf/logs/access"},
         "log": {"level": "warn,a::b=trace", "format": "json"},
@@ -129,7 +130,7 @@ fn both_statements_of_the_defaults_agree() {
     let resolved = serde_json::to_value(Config::default()).unwrap();
     let mut compared = 0;
     compare(&schema(), &resolved, "", &mut compared);
-    assert_eq!(compared, 33, "keys outside listeners and services that have a default");
+    assert_eq!(compared, 35, "keys outside listeners and services that have a default");
 }
 
 fn compare(schema: &Value, resolved: &Value, path: &str, compared: &mut usize) {
@@ -144,6 +145,7 @@ fn compare(schema: &Value, resolved: &Value, path: &str, compared: &mut usize) {
                 Some("16KiB") => Value::from(16384),
                 Some("256KiB") => Value::from(256 << 10),
                 Some("1MiB") => Value::from(1 << 20),
+                Some("64MiB") => Value::from(64 << 20),
                 _ => default.clone(),
             };
             assert_eq!(resolved[name], default, "{path}");

@@ -90,6 +90,7 @@ pub(crate) struct Picked {
     pub(crate) address: SocketAddr,
     pub(crate) connect_timeout: Duration,
     pub(crate) protocol: HttpProtocol,
+    pub(crate) meshed: bool,
 }
 
 /// How a ticket ended.
@@ -174,6 +175,13 @@ impl World {
         self.rng.below(n)
     }
 
+    /// Sixteen random bytes.
+    pub const fn nonce(&mut self) -> [u8; 16] {
+        let halves = [self.rng.next_u64(), self.rng.next_u64()];
+        let [high, low] = halves;
+        ((high as u128) << 64 | low as u128).to_be_bytes()
+    }
+
     /// Chooses an endpoint, avoiding those in `avoid` if there is any other.
     pub(crate) fn pick(
         &mut self,
@@ -192,6 +200,7 @@ impl World {
             address: member.address,
             connect_timeout: cluster.connect_timeout,
             protocol: cluster.protocol,
+            meshed: endpoints[member.id.index()].meshed,
         })
     }
 

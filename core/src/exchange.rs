@@ -18,8 +18,8 @@ use std::rc::Rc;
 
 use std::net::SocketAddr;
 
-use crate::cluster::{ClusterId, EndpointId, Outcome, View, World};
-use crate::message::{Blame, Cause, Fault, Method, RequestHead, Stage, Upgrade};
+use crate::cluster::{ClusterId, EndpointId, Outcome, Picked, View, World};
+use crate::message::{Blame, Cause, Fault, Method, RequestHead, Stage, Upgrade, Version};
 use crate::policy::answer::{self, Answer, Scheme};
 use crate::policy::classify::classify;
 use crate::policy::deadline;
@@ -48,6 +48,8 @@ pub struct Flow {
     state: State,
     method: Method,
     upgrade: bool,
+    /// Nothing but a switch of protocols can answer: an extended CONNECT (RFC 8441).
+    switch_only: bool,
     /// Every further attempt takes a new connection.
     fresh: bool,
     attempts: u8,
@@ -91,8 +93,10 @@ pub struct Attempt {
     pub fresh: bool,
     /// Time allowed for the connect.
     pub connect_timeout: Duration,
-    /// What the endpoint speaks.
+    /// What it is spoken to in.
     pub protocol: HttpProtocol,
+    /// Whether a ringway stands before it, which is told what the request was.
+    pub meshed: bool,
     /// When the attempt, to the end of its response, has to be over. On expiry report
     /// `Cause::RequestTimeout`.
     pub deadline: Option<Instant>,
@@ -105,8 +109,8 @@ pub enum Verdict {
     Relay,
     /// The connection becomes a tunnel: 101 to an upgrade, 2xx to CONNECT.
     Tunnel,
-    /// Not a response to this request (an unasked 101): drop it with its connection, and call
-    /// `next` for the answer.
+    /// Not a response to this request (an unasked 101, or a success without the switch that an
+    /// extended CONNECT asks for): drop it with its connection, and call `next` for the answer.
     Refuse,
 }
 
@@ -132,6 +136,7 @@ impl Flow {
     /// Routes a request that came on the view's `listener`.
     pub fn open(head: &RequestHead<'_>, listener: usize, world: &mut World, now: Instant) -> Self {
         let mut flow = Self::new(head.method, head.upgrade != Upgrade::None, world, now);
+        flow.switch_only = flow.upgrade && head.version == Version::Http2;
         flow.route(head, listener, world);
         flow
     }
@@ -168,6 +173,7 @@ impl Flow {
             state: State::Pick,
             method,
             upgrade,
+            switch_only: false,
             fresh: false,
             attempts: 0,
         }
@@ -244,9 +250,16 @@ impl Flow {
             address: picked.address,
             fresh: self.fresh,
             connect_timeout: picked.connect_timeout,
-            protocol: picked.protocol,
+            protocol: self.spoken(picked),
+            meshed: picked.meshed,
             deadline: (deadline != Instant::NEVER).then_some(deadline),
         })
+    }
+
+    /// To a ringway, HTTP/1.1 goes over HTTP/2: all but what turns a whole connection into a tunnel.
+    const fn spoken(&self, picked: Picked) -> HttpProtocol {
+        let tunnels = self.upgrade || matches!(self.method, Method::Connect);
+        if picked.meshed && !tunnels { HttpProtocol::Http2 } else { picked.protocol }
     }
 
     /// The attempt has failed; `sent` says how far it had come.
@@ -275,9 +288,11 @@ impl Flow {
     /// relayed without asking.
     pub fn heard(&mut self, status: u16, world: &mut World, now: Instant) -> Verdict {
         let tunnel = status == 101 || self.method == Method::Connect && status / 100 == 2;
-        if status == 101 && !self.upgrade {
+        // A success would tell the client of an extended CONNECT that its tunnel is open.
+        let declined = self.switch_only && status / 100 == 2;
+        if status == 101 && !self.upgrade || declined {
             let fault = Fault::upstream(Stage::Reply, Cause::Unsolicited);
-            self.settle(Outcome::Failed, world, now);
+            self.settle(if declined { Outcome::Done } else { Outcome::Failed }, world, now);
             self.give_up(fault);
             return Verdict::Refuse;
         }
@@ -417,6 +432,7 @@ impl Flow {
             fresh: false,
             connect_timeout: picked.connect_timeout,
             protocol: picked.protocol,
+            meshed: picked.meshed,
             deadline: (self.deadline != Instant::NEVER).then_some(self.deadline),
         })
     }

@@ -96,6 +96,8 @@ pub struct Endpoint {
     pub weight: u32,
     /// Name for people: the pod's, else empty.
     pub name: Arc<str>,
+    /// Whether a ringway stands before it, to which HTTP/1.1 is carried over HTTP/2. Default no.
+    pub meshed: bool,
 }
 
 /// How a cluster chooses among its endpoints.

@@ -139,7 +139,7 @@ impl<'i> Compiler<'i> {
             balancer: Balancer::RoundRobin,
             connect_timeout: self.settings.connect_inbound,
             protocol: HttpProtocol::Http1,
-            endpoints: vec![Endpoint { address, weight: 1, name: "".into() }],
+            endpoints: vec![Endpoint { address, weight: 1, name: "".into(), meshed: false }],
         });
         let rule = Rule {
             name: listener.name.as_str().into(),

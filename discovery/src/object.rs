@@ -125,6 +125,8 @@ pub struct Service {
     /// Ports whose connections are opaque: annotation `config.linkerd.io/opaque-ports`; `None` are
     /// the listener's.
     pub opaque_ports: Option<Ports>,
+    /// Whether ringways stand before its endpoints: annotation `ringway.io/meshed`.
+    pub meshed: bool,
 }
 
 /// One port of a service.
@@ -201,4 +203,6 @@ pub struct Endpoint {
     pub node: Option<Arc<str>>,
     /// Share relative to its siblings. Default 1; only `services:` can say otherwise.
     pub weight: u32,
+    /// Whether a ringway stands before it: annotation `ringway.io/meshed` of its slice.
+    pub meshed: bool,
 }

@@ -43,6 +43,7 @@ fn fixed(host: Host) -> StaticService {
         endpoints: vec![StaticEndpoint { address: HostPort { host, port: 8080 }, weight: 1 }],
         balancer: Balancer::RoundRobin,
         protocol: ringway_core::snapshot::HttpProtocol::Http1,
+        meshed: false,
         connect_timeout: Duration::from_secs(1),
     }
 }

@@ -138,23 +138,28 @@ async fn run<C: Client>(
         verdict?
     };
     if verdict == Verdict::Tunnel {
-        // What limited the request does not limit what follows it.
-        way.pace.clear_all();
-        let span = way.settings.timeouts.tunnel_idle;
         let Upstream { incoming, outgoing, .. } = &mut *upstream;
-        let tunnel = relay::tunnel(
-            (request, response),
-            (incoming, outgoing),
-            Idle { pace: Rc::clone(way.pace), span },
-            (&exchange.received, &exchange.sent),
-        );
-        // Rare and long: its state is kept out of that of every other exchange.
-        return Box::pin(tunnel).await;
+        return tunnel(exchange, (request, response), (incoming, outgoing), way).await;
     }
     if way.progress.allows_reuse(&upstream) && worker.draining_since().is_none() {
         worker.pool.check_in(upstream, way.settings.keep);
     }
     Ok(())
+}
+
+/// What follows the head of a switch of protocols.
+async fn tunnel(
+    exchange: &Exchange,
+    client: (&mut impl Source, &mut impl Sink),
+    endpoint: (&mut impl Source, &mut impl Sink),
+    way: &Way<'_>,
+) -> Result<(), Fault> {
+    // What limited the request does not limit what follows it.
+    way.pace.clear_all();
+    let idle = Idle { pace: Rc::clone(way.pace), span: way.settings.timeouts.tunnel_idle };
+    let tally = (&exchange.received, &exchange.sent);
+    // Rare and long: its state is kept out of that of every other exchange.
+    Box::pin(relay::tunnel(client, endpoint, idle, tally)).await
 }
 
 /// The same over a connection that carries many exchanges at once.
@@ -181,7 +186,11 @@ async fn shared<C: Client>(
         way.progress.written.set(!request.can_rewind());
         way.progress.reused.set(refused == Refused::Connection);
     }
-    verdict.map(drop)
+    if verdict? == Verdict::Tunnel {
+        let endpoint = (&mut call.down, &mut call.up);
+        return tunnel(exchange, (request, response), endpoint, way).await;
+    }
+    Ok(())
 }
 
 /// A connection on which the request's head is queued, unless it is a CONNECT.
@@ -332,6 +341,9 @@ impl Way<'_> {
                     return None;
                 }
                 progress.heard.set(true);
+                if upstream::is_unproven(head, exchange) {
+                    return Some(Verdict::Refuse);
+                }
                 let verdict = exchange.heard(head.status);
                 exchange.grpc.set(grpc::of_head(head));
                 if verdict != Verdict::Refuse {

@@ -1,7 +1,7 @@
 //! One request, from its head to its record. Awaits only: every decision is asked of `Flow`, and
 //! neither side's protocol is visible here.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
@@ -69,6 +69,8 @@ pub(crate) struct Exchange {
     fault: Option<Fault>,
     local: bool,
     status: Option<u16>,
+    /// What an endpoint is asked to prove when it switches protocols.
+    pub(crate) challenge: OnceCell<Box<[u8; 24]>>,
     /// The status of the application's own protocol, gRPC, once one was given.
     pub(crate) grpc: Cell<Option<u8>>,
     /// Request body bytes taken from the client, response body bytes given to it.
@@ -104,6 +106,7 @@ impl Exchange {
             fault: None,
             local: false,
             status: None,
+            challenge: OnceCell::new(),
             grpc: Cell::new(None),
             received: Cell::new(0),
             sent: Cell::new(0),

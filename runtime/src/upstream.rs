@@ -4,10 +4,13 @@
 use std::cell::Cell;
 use std::net::SocketAddr;
 
-use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, ResponseHead, Stage};
+use ringway_core::message::{
+    Cause, Fault, Field, Framing, Method, RequestHead, ResponseHead, Stage, Upgrade, Version,
+};
 use ringway_core::policy::forward::{self, Hop, RequestEdits};
 use ringway_core::wire::h1::encode;
 use ringway_core::wire::h1::head::{self, FieldTable, Limits, Parsed};
+use ringway_core::wire::websocket;
 
 use crate::exchange::Exchange;
 use crate::h1::Incoming;
@@ -36,7 +39,32 @@ pub(crate) fn write_head(
     exchange: &Exchange,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    edited(head, address, exchange, |edits| encode::request(head, edits, out))
+    edited(head, address, exchange, |edits| {
+        let websocket_key = websocket_key(head, exchange);
+        encode::request(head, &RequestEdits { websocket_key, ..*edits }, out);
+    })
+}
+
+/// The key of a WebSocket that an HTTP/2 client asks for, which sends none.
+fn websocket_key<'e>(head: &RequestHead<'_>, exchange: &'e Exchange) -> Option<&'e [u8]> {
+    let wanted = |to: &[u8]| to.eq_ignore_ascii_case(websocket::NAME);
+    if head.version != Version::Http2 || !matches!(head.upgrade, Upgrade::To(to) if wanted(to)) {
+        return None;
+    }
+    let key = exchange
+        .challenge
+        .get_or_init(|| Box::new(websocket::key(exchange.worker.world.borrow_mut().nonce())));
+    Some(&key[..])
+}
+
+/// Whether the response switches protocols without the proof that the request has asked for.
+pub(crate) fn is_unproven(head: &ResponseHead<'_>, exchange: &Exchange) -> bool {
+    let Some(key) = exchange.challenge.get().filter(|_| head.status == 101) else { return false };
+    let accept = websocket::accept(&key[..]);
+    let proves = |field: &Field<'_>| {
+        field.name.eq_ignore_ascii_case(websocket::ACCEPT.as_bytes()) && field.value == accept
+    };
+    !head.fields.iter().any(proves)
 }
 
 /// Shows `write` what to write of the request's head for the endpoint at `address`.

@@ -1,4 +1,5 @@
-//! The matrix: each behaviour is one function and runs once for each driver.
+//! The matrix: each behaviour is one function and runs once for each driver, and where it is the
+//! same through two proxies as through one, once more for each over the mesh.
 
 use crate::sys;
 
@@ -18,6 +19,8 @@ pub enum Driver {
 pub struct Cell {
     /// The driver.
     pub driver: Driver,
+    /// A second proxy stands before every endpoint, to which HTTP/1.1 is carried over HTTP/2.
+    pub meshed: bool,
 }
 
 impl Cell {
@@ -26,19 +29,25 @@ impl Cell {
     #[must_use]
     pub fn uring() -> Option<Self> {
         if std::env::var_os("RINGWAY_TESTS_DENY_URING").is_some_and(|v| v == "1") {
-            return Some(Self { driver: Driver::Denied });
+            return Some(Self { driver: Driver::Denied, meshed: false });
         }
         if !sys::io_uring_offered() {
             println!("not run: this kernel offers no io_uring");
             return None;
         }
-        Some(Self { driver: Driver::Uring })
+        Some(Self { driver: Driver::Uring, meshed: false })
     }
 
     /// The cell for epoll.
     #[must_use]
     pub const fn epoll() -> Self {
-        Self { driver: Driver::Epoll }
+        Self { driver: Driver::Epoll, meshed: false }
+    }
+
+    /// The same over the mesh.
+    #[must_use]
+    pub const fn meshed(self) -> Self {
+        Self { meshed: true, ..self }
     }
 
     /// What `driver` metric and log say in this cell.
@@ -69,4 +78,27 @@ macro_rules! matrix {
             }
         }
     )+};
+}
+
+/// Two more tests of behaviours, `meshed::name::uring` and `meshed::name::epoll`, in which a second
+/// proxy stands before every endpoint of those that [`crate::proxy::Proxy::start`] starts.
+#[macro_export]
+macro_rules! over_mesh {
+    ($($behaviour:ident),+ $(,)?) => {
+        mod meshed {$(
+            mod $behaviour {
+                #[test]
+                fn uring() {
+                    if let Some(cell) = ringway_tests::matrix::Cell::uring() {
+                        super::super::$behaviour(cell.meshed());
+                    }
+                }
+
+                #[test]
+                fn epoll() {
+                    super::super::$behaviour(ringway_tests::matrix::Cell::epoll().meshed());
+                }
+            }
+        )+}
+    };
 }

@@ -82,6 +82,7 @@ impl Origin {
         script: impl Fn(&Recorded, Moment) -> Option<Vec<Act>> + Send + Sync + 'static,
     ) -> Self {
         let listener = TcpListener::bind(address).unwrap();
+        sys::deepen_backlog(&listener);
         let address = listener.local_addr().unwrap();
         let shared = Arc::new(Shared {
             name: name.into(),

@@ -1,6 +1,6 @@
 //! The pairs of protocols: each behaviour is written once and runs for a client in HTTP/1.1 and in
-//! HTTP/2, towards an endpoint in HTTP/1.1 and in HTTP/2. The HTTP/2 endpoint is a second proxy,
-//! behind which the same strict origin sees what has come through both.
+//! HTTP/2, towards an endpoint in HTTP/1.1, in HTTP/2 and over the mesh. The HTTP/2 endpoint is a
+//! second proxy, behind which the same strict origin sees what has come through both.
 
 use std::net::SocketAddr;
 
@@ -19,6 +19,8 @@ pub enum Speaks {
     Http1,
     /// HTTP/2
     Http2,
+    /// HTTP/1.1 over HTTP/2, from one proxy to another; no client does.
+    Meshed,
 }
 
 /// What either side of the proxy speaks.
@@ -33,21 +35,36 @@ pub struct Pair {
 impl Pair {
     /// Every pair.
     #[must_use]
-    pub fn all() -> [Self; 4] {
-        use Speaks::{Http1, Http2};
-        [(Http1, Http1), (Http1, Http2), (Http2, Http1), (Http2, Http2)]
-            .map(|(client, upstream)| Self { client, upstream })
+    pub fn all() -> [Self; 6] {
+        use Speaks::{Http1, Http2, Meshed};
+        [
+            (Http1, Http1),
+            (Http1, Http2),
+            (Http1, Meshed),
+            (Http2, Http1),
+            (Http2, Http2),
+            (Http2, Meshed),
+        ]
+        .map(|(client, upstream)| Self { client, upstream })
     }
 
     /// A proxy of this pair in front of `origin`.
     #[must_use]
     pub fn start(self, cell: Cell, origin: &Origin) -> Chain {
-        let behind = (self.upstream == Speaks::Http2)
-            .then(|| Proxy::start(cell, Settings::front(&[origin.address])));
+        let far = Settings::default().service("app", &[origin.address]);
+        let (far, how) = match self.upstream {
+            Speaks::Http1 => (None, ""),
+            Speaks::Http2 => (Some(far.listener("web", &["service: app"])), "protocol: h2c"),
+            Speaks::Meshed => {
+                let keys = ["service: app", "peers: 127.0.0.0/8"];
+                (Some(far.listener("web", &keys)), "meshed: true")
+            }
+        };
+        let behind = far.map(|settings| Proxy::start(cell, settings));
         let settings = match &behind {
             None => Settings::front(&[origin.address]),
             Some(proxy) => {
-                let endpoints = format!("{{endpoints: [\"{}\"], protocol: h2c}}", proxy.web());
+                let endpoints = format!("{{endpoints: [\"{}\"], {how}}}", proxy.web());
                 Settings::default()
                     .service_yaml("app", &endpoints)
                     .listener("web", &["service: app"])
@@ -61,7 +78,7 @@ impl Pair {
     pub fn connect(self, address: SocketAddr) -> Caller {
         match self.client {
             Speaks::Http1 => Caller::Http1(Client::connect(address)),
-            Speaks::Http2 => Caller::Http2(Session::connect(address)),
+            Speaks::Http2 | Speaks::Meshed => Caller::Http2(Session::connect(address)),
         }
     }
 }

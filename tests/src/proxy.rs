@@ -26,6 +26,8 @@ pub struct Proxy {
     output: Arc<Mutex<Vec<u8>>>,
     directory: Scratch,
     ended: Option<ExitStatus>,
+    /// The second proxy of a cell that is meshed.
+    pub far: Option<Box<Self>>,
 }
 
 impl Proxy {
@@ -35,6 +37,14 @@ impl Proxy {
     /// When it does not get ready.
     #[must_use]
     pub fn start(cell: Cell, settings: Settings) -> Self {
+        if cell.meshed {
+            let plain = Cell { meshed: false, ..cell };
+            let (near, far) = settings.meshed();
+            let far = Box::new(Self::start(plain, far));
+            let mut near = Self::start(plain, near);
+            near.far = Some(far);
+            return near;
+        }
         let proxy = Self::launch(cell, settings);
         proxy.await_ready();
         proxy
@@ -97,7 +107,7 @@ impl Proxy {
             let into = Arc::clone(&output);
             thread::spawn(move || stream.into_iter().for_each(|s| s.copy(&into)));
         }
-        Self { child, settings, output, directory, ended: None }
+        Self { child, settings, output, directory, ended: None, far: None }
     }
 
     fn await_ready(&self) {

@@ -120,6 +120,31 @@ impl Settings {
         self
     }
 
+    /// These settings with a second proxy before every endpoint, and the settings of that one.
+    ///
+    /// # Panics
+    /// When a service is not in its short form.
+    #[must_use]
+    pub fn meshed(mut self) -> (Self, Self) {
+        let mut far =
+            Self { workers: self.workers, timeouts: self.timeouts.clone(), ..Self::default() };
+        // It is the near one that the test is about.
+        far.timeouts.retain(|(key, _)| key != "response");
+        for (service, yaml) in &mut self.services {
+            let list = yaml.strip_prefix('[').and_then(|yaml| yaml.strip_suffix(']'));
+            let list = list.unwrap_or_else(|| panic!("{service}: {yaml} is no list"));
+            let mut doors = Vec::new();
+            for (number, endpoint) in list.split(", ").enumerate() {
+                let name = format!("{service}-{number}");
+                let keys = [&*format!("service: {name}"), "peers: 127.0.0.0/8", "via: false"];
+                far = far.service(&name, &[endpoint.parse().unwrap()]).listener(&name, &keys);
+                doors.push(far.address(&name).to_string());
+            }
+            *yaml = format!("{{endpoints: [\"{}\"], meshed: true}}", doors.join("\", \""));
+        }
+        (self, far)
+    }
+
     /// The address of the listener called `name`.
     ///
     /// # Panics

@@ -50,6 +50,12 @@ fn set_option<T>(stream: &TcpStream, option: i32, value: &T) {
     }
 }
 
+/// Makes room for thousands of connections that nobody has accepted yet; std asks for 128.
+pub fn deepen_backlog(listener: &TcpListener) {
+    // SAFETY: listen takes no pointers, and once more only changes the backlog.
+    unsafe { libc::listen(listener.as_raw_fd(), 4096) };
+}
+
 /// Limits the open files of a running process.
 pub fn limit_files(pid: u32, files: u64) {
     let limit = libc::rlimit { rlim_cur: files, rlim_max: files };

@@ -8,7 +8,7 @@ use ringway_tests::origin::Origin;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::settings::Settings;
 
-const DENIED: Cell = Cell { driver: Driver::Denied };
+const DENIED: Cell = Cell { driver: Driver::Denied, meshed: false };
 
 #[test]
 fn epoll_is_taken_and_announced() {

@@ -2,33 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::Command;
 
 use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::Origin;
-use ringway_tests::peer::Peer;
+use ringway_tests::peer::{Peer, run, script, tool};
 use ringway_tests::proxy::Proxy;
 use ringway_tests::settings::Settings;
 
 matrix!(h2spec_passes, curl_and_nghttp_are_served, h2load_loses_nothing, grpc_passes);
-
-/// Runs a client to its end.
-fn run(command: &mut Command) -> (String, Output) {
-    let out = command
-        .env_remove("http_proxy")
-        .output()
-        .unwrap_or_else(|e| panic!("{command:?}: {e}; tests/setup installs it"));
-    (String::from_utf8_lossy(&out.stdout).into_owned(), out)
-}
-
-/// What `tests/setup` puts below `target/tools`.
-fn tool(path: &str) -> PathBuf {
-    let target = std::env::var_os("CARGO_TARGET_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
-    target.join("tools").join(path)
-}
 
 /// All but the case that expects silence where this port, which speaks HTTP/1.1 too, says 400.
 fn h2spec_passes(cell: Cell) {
@@ -81,8 +64,8 @@ fn h2load_loses_nothing(cell: Cell) {
 /// Through one proxy and through two, so that the calls pass between them as well.
 fn grpc_passes(cell: Cell) {
     let python = tool("python/bin/python");
-    let script = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("peers/grpc_cases.py");
-    let server = Peer::program(&python, &[script.to_str().unwrap(), "server"]);
+    let script = script("grpc_cases.py");
+    let server = Peer::program(&python, &[&script, "server"]);
     let h2c = |address: SocketAddr| {
         let text = format!("{{endpoints: [\"{address}\"], protocol: h2c}}");
         Settings::default().service_yaml("app", &text).listener("web", &["service: app"])

@@ -88,6 +88,7 @@ impl World {
                 changed |= state.weight != endpoint.weight;
                 state.weight = endpoint.weight;
                 state.name = Arc::clone(&endpoint.name);
+                state.meshed = endpoint.meshed;
                 state.params = params;
                 kept
             } else {
@@ -124,6 +125,7 @@ impl World {
             address: said.address,
             name: Arc::clone(&said.name),
             weight: said.weight,
+            meshed: said.meshed,
             load,
             params,
             removed: false,

@@ -54,6 +54,7 @@ pub struct EndpointState {
     pub(super) address: SocketAddr,
     pub(super) name: Arc<str>,
     pub(super) weight: u32,
+    pub(super) meshed: bool,
     pub(super) load: Load,
     pub(super) params: Params,
     pub(super) removed: bool,
@@ -88,6 +89,12 @@ impl EndpointState {
     #[must_use]
     pub const fn weight(&self) -> u32 {
         self.weight
+    }
+
+    /// Whether a ringway stands before it.
+    #[must_use]
+    pub const fn is_meshed(&self) -> bool {
+        self.meshed
     }
 
     /// Requests under way.

@@ -75,6 +75,9 @@ pub struct RequestEdits<'a> {
     pub framing: Framing,
     /// The protocol to ask for.
     pub upgrade: Option<&'a [u8]>,
+    /// The key of a WebSocket's handshake, in place of the one that came, if any: an HTTP/2 client
+    /// sends none (RFC 8441 5.1). Default none.
+    pub websocket_key: Option<&'a [u8]>,
     /// Keep `Expect: 100-continue`.
     pub expect: bool,
     /// Write `te: trailers`.
@@ -198,6 +201,7 @@ pub fn request_edits<'a>(
         host,
         framing: head.framing,
         upgrade: protocol(head.upgrade),
+        websocket_key: None,
         expect: head.expect_continue,
         te_trailers: head.te_trailers,
         close: false,

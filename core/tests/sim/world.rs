@@ -30,7 +30,12 @@ pub(crate) fn cluster(name: &str, balancer: Balancer, endpoints: &[(u16, u32)]) 
         protocol: ringway_core::snapshot::HttpProtocol::Http1,
         endpoints: endpoints
             .iter()
-            .map(|&(n, weight)| Endpoint { address: address(n), weight, name: "".into() })
+            .map(|&(n, weight)| Endpoint {
+                address: address(n),
+                weight,
+                name: "".into(),
+                meshed: false,
+            })
             .collect(),
     }
 }

@@ -44,7 +44,12 @@ impl<'i> Endpoints<'i> {
             } else {
                 continue;
             };
-            into.push(Endpoint { address, weight: endpoint.weight, name: endpoint.name.clone() });
+            into.push(Endpoint {
+                address,
+                weight: endpoint.weight,
+                name: endpoint.name.clone(),
+                meshed: endpoint.meshed || known.service.meshed,
+            });
         }
         ready.extend(self.resolved(known, port));
         unique(if ready.is_empty() { last_resort } else { ready })
@@ -80,6 +85,7 @@ impl<'i> Endpoints<'i> {
                 address: SocketAddr::new(address, number),
                 weight: external.weight,
                 name: external.host.clone(),
+                meshed: known.service.meshed,
             })
         })
     }

@@ -28,6 +28,19 @@ pub(super) fn annotation<'n>(root: &Cursor<'n>, name: &str) -> Option<Cursor<'n>
     root.map("metadata")?.map("annotations")?.get(name)
 }
 
+/// Annotation `ringway.io/meshed`: whether ringways stand before the object's endpoints.
+pub(super) fn meshed(root: &Cursor<'_>) -> bool {
+    let Some(annotation) = annotation(root, "ringway.io/meshed") else { return false };
+    match annotation.as_text().as_deref() {
+        Some("true") => true,
+        Some("false") | None => false,
+        Some(_) => {
+            annotation.wrong("\"true\" or \"false\"", "");
+            false
+        }
+    }
+}
+
 /// `creationTimestamp`; empty when there is none.
 pub(super) fn created(root: &Cursor<'_>) -> Arc<str> {
     let timestamp = root.map("metadata").and_then(|metadata| metadata.text("creationTimestamp"));

@@ -28,6 +28,7 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
         balancer: balancer(root),
         connect_timeout: timeout.and_then(|timeout| value::duration(&timeout)).flatten(),
         opaque_ports: opaque_ports(root),
+        meshed: metadata::meshed(root),
     })
 }
 

@@ -28,11 +28,12 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<EndpointSlice
         }
     }
     let endpoints = root.maps("endpoints");
+    let meshed = metadata::meshed(root);
     Some(EndpointSlice {
         name,
         service,
         ports: root.maps("ports").iter().filter_map(port).collect(),
-        endpoints: endpoints.iter().filter_map(endpoint).collect(),
+        endpoints: endpoints.iter().filter_map(|e| endpoint(e, meshed)).collect(),
     })
 }
 
@@ -45,7 +46,7 @@ fn port(port: &Cursor<'_>) -> Option<SlicePort> {
     Some(SlicePort { name, port: port.port("port")? })
 }
 
-fn endpoint(endpoint: &Cursor<'_>) -> Option<Endpoint> {
+fn endpoint(endpoint: &Cursor<'_>, meshed: bool) -> Option<Endpoint> {
     endpoint.need("addresses")?;
     let addresses: Vec<_> = endpoint.list("addresses").iter().filter_map(address).collect();
     let conditions = endpoint.map("conditions");
@@ -61,6 +62,7 @@ fn endpoint(endpoint: &Cursor<'_>) -> Option<Endpoint> {
         zone: endpoint.text("zone"),
         node: endpoint.text("nodeName"),
         weight: 1,
+        meshed,
     })
 }
 

@@ -50,6 +50,7 @@ fn one(fixed: &StaticService, namespace: &Arc<str>) -> Vec<Object> {
         balancer: fixed.balancer,
         connect_timeout: Some(fixed.connect_timeout),
         opaque_ports: None,
+        meshed: fixed.meshed,
     });
     std::iter::once(service).chain(slices.into_iter().map(Object::Slice)).collect()
 }
@@ -78,5 +79,6 @@ fn endpoint(address: IpAddr, fixed: &StaticEndpoint) -> Endpoint {
         zone: None,
         node: None,
         weight: fixed.weight,
+        meshed: false,
     }
 }

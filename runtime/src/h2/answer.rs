@@ -8,9 +8,10 @@ use std::task::{Context, Poll, ready};
 use h2::Reason;
 use h2::client::ResponseFuture;
 use http::response::Parts;
-use ringway_core::message::{Blame, Cause, Fault, Method, ResponseHead, Stage};
+use ringway_core::message::{Blame, Cause, Fault, Method, ResponseHead, Stage, Upgrade};
 use ringway_core::wire::h1::head::{FieldTable, Limits};
 use ringway_core::wire::h2::response::response;
+use ringway_core::wire::websocket::ACCEPT;
 
 use super::fault::fault;
 use super::head::fields;
@@ -26,9 +27,19 @@ pub(crate) enum Refused {
     Connection,
 }
 
+/// The switch of protocols that an extended CONNECT stands for (RFC 8441).
+pub(super) struct Switch {
+    /// What to.
+    pub(super) protocol: Box<[u8]>,
+    /// What a client in HTTP/1.1 takes for the proof that a WebSocket's server has understood.
+    pub(super) accept: Option<[u8; 28]>,
+}
+
 /// The response side of a stream to an endpoint.
 pub(crate) struct Answer {
-    response: ResponseFuture,
+    /// None once it was handed on.
+    response: Option<ResponseFuture>,
+    switch: Option<Box<Switch>>,
     /// Its body, once the final head is here.
     incoming: Option<Incoming>,
     refused: Option<Refused>,
@@ -38,8 +49,27 @@ pub(crate) struct Answer {
 type Head = (Parts, Option<h2::RecvStream>);
 
 impl Answer {
-    pub(super) const fn new(response: ResponseFuture) -> Self {
-        Self { response, incoming: None, refused: None }
+    pub(super) const fn new(response: ResponseFuture, switch: Option<Box<Switch>>) -> Self {
+        Self { response: Some(response), switch, incoming: None, refused: None }
+    }
+
+    /// The stream, for somebody else to go on with.
+    pub(super) fn hand_on(&mut self) -> Self {
+        let (response, incoming) = (self.response.take(), self.incoming.take());
+        Self { response, switch: None, incoming, refused: self.refused }
+    }
+
+    /// Takes all that comes and forgets it; ready at the end, be it a good one or not.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some(incoming) = &mut self.incoming {
+                return incoming.poll_rest(cx);
+            }
+            match ready!(self.poll_head(cx)) {
+                Ok((_, body)) => self.incoming = body.map(|b| Incoming::new(b, Blame::Upstream)),
+                Err(_) => return Poll::Ready(()),
+            }
+        }
     }
 
     /// Whether the endpoint has refused it without looking at it.
@@ -48,10 +78,11 @@ impl Answer {
     }
 
     fn poll_head(&mut self, cx: &mut Context<'_>) -> Poll<Result<Head, h2::Error>> {
-        if let Some(interim) = ready!(self.response.poll_informational(cx)) {
+        let Some(response) = &mut self.response else { return Poll::Pending };
+        if let Some(interim) = ready!(response.poll_informational(cx)) {
             return Poll::Ready(interim.map(|head| (head.into_parts().0, None)));
         }
-        let head = ready!(Pin::new(&mut self.response).poll(cx));
+        let head = ready!(Pin::new(response).poll(cx));
         Poll::Ready(head.map(|head| {
             let (parts, body) = head.into_parts();
             (parts, Some(body))
@@ -85,8 +116,15 @@ impl Download for Answer {
         let ended = body.as_ref().is_some_and(h2::RecvStream::is_end_stream);
         let (status, fields) = (parts.status.as_u16(), fields(&parts.headers));
         let mut table = FieldTable::new();
-        let head = response(status, fields, ended, method, &mut table, limits.fields)?;
-        let verdict = judge(&head);
+        let switched = self.switch.as_deref().filter(|_| status / 100 == 2);
+        let verdict = if let Some(switch) = switched {
+            let accept = switch.accept.as_ref().map(|accept| &accept[..]);
+            let fields = fields.chain(accept.map(|accept| (ACCEPT.as_bytes(), accept)));
+            let head = response(status, fields, ended, Method::Connect, &mut table, limits.fields)?;
+            judge(&ResponseHead { status: 101, upgrade: Upgrade::To(&switch.protocol), ..head })
+        } else {
+            judge(&response(status, fields, ended, method, &mut table, limits.fields)?)
+        };
         self.incoming = body.map(|body| Incoming::new(body, Blame::Upstream));
         Ok(verdict)
     }

@@ -1,24 +1,34 @@
 //! One exchange over a connection that carries many: its head is sent as soon as there is a place.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
+use h2::SendStream;
+use h2::client::ResponseFuture;
+use h2::ext::Protocol;
+use http::header::{HeaderName, HeaderValue};
 use http::{Method, Request, Uri};
 use ringway_core::exchange::Attempt;
-use ringway_core::message::{Blame, Cause, Fault, Framing, RequestHead, Stage};
+use ringway_core::message::{Blame, Cause, Fault, Framing, RequestHead, Stage, Version};
 use ringway_core::policy::forward::RequestEdits;
 use ringway_core::wire::h1;
-use ringway_core::wire::h2::encode;
+use ringway_core::wire::h2::{encode, mesh};
+use ringway_core::wire::websocket;
 
-use super::answer::Answer;
+use super::answer::{Answer, Switch};
 use super::carrier::Ride;
+use super::chunk::Chunk;
 use super::fault::fault;
 use super::head::append;
+use super::left::Left;
 use super::outgoing::{Outgoing, Sender};
+use crate::clock;
 use crate::exchange::Exchange;
 use crate::pace::Pace;
-use crate::stream;
+use crate::stream::{self, Source};
 use crate::upstream;
+
+/// Connections that turn out to be going away before one is taken for the endpoint's refusal.
+const GOING_AWAY: usize = 3;
 
 /// A stream to an endpoint.
 pub(crate) struct Call {
@@ -26,7 +36,8 @@ pub(crate) struct Call {
     pub(crate) down: Answer,
     /// The connection has carried an exchange before.
     pub(crate) reused: bool,
-    _ride: Ride,
+    /// None at the end.
+    ride: Option<Ride>,
 }
 
 /// Opens a stream to the attempt's endpoint with the request's head.
@@ -37,36 +48,110 @@ pub(crate) async fn call(
     pace: &Pace,
 ) -> Result<Call, Fault> {
     let worker = &exchange.worker;
-    let ride = worker.carriers.board(worker, attempt, pace).await?;
-    let (head, last) = request
-        .head(|head| translate(head, attempt.address, exchange))
-        .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
-    let sent = ride.carrier().send(head, last);
-    let (response, stream) = sent.map_err(|error| fault(&error, Stage::Send, Blame::Upstream))?;
-    let link = Rc::clone(ride.carrier().link());
-    Ok(Call {
-        up: Outgoing::begun(Sender::stream(stream), link, Blame::Upstream, last),
-        down: Answer::new(response),
-        reused: ride.reused(),
-        _ride: ride,
-    })
+    let mut tried = 0;
+    loop {
+        let ride = worker.carriers.board(worker, attempt, pace).await?;
+        let extended = ride.carrier().is_extended();
+        let Translated { head, last, switch } = request
+            .head(|head| translate(head, attempt, exchange, extended))
+            .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
+        match ride.carrier().send(head, last) {
+            Ok(sent) => return Ok(Call::new(sent, last, switch, ride)),
+            // It has been told to go away, or is full of ids: nothing of the request was sent.
+            Err(_) if tried < GOING_AWAY => ride.carrier().retire(),
+            Err(error) => return Err(fault(&error, Stage::Send, Blame::Upstream)),
+        }
+        tried += 1;
+    }
 }
 
-/// The request's head as it goes to the endpoint, and whether nothing follows it.
+impl Call {
+    fn new(
+        (response, stream): (ResponseFuture, SendStream<Chunk>),
+        last: bool,
+        switch: Option<Box<Switch>>,
+        ride: Ride,
+    ) -> Self {
+        let link = Rc::clone(ride.carrier().link());
+        Self {
+            up: Outgoing::begun(Sender::stream(stream), link, Blame::Upstream, last),
+            down: Answer::new(response, switch),
+            reused: ride.reused(),
+            ride: Some(ride),
+        }
+    }
+}
+
+impl Drop for Call {
+    /// The exchange is over, but its stream may not be: what becomes of that is up to its connection.
+    fn drop(&mut self) {
+        let Some(ride) = self.ride.take() else { return };
+        let uploaded = self.up.has_ended();
+        if uploaded && self.down.is_done() {
+            return ride.carrier().give_back();
+        }
+        let sender = Rc::clone(self.up.sender());
+        if sender.is_closed() {
+            return;
+        }
+        let now = clock::recent();
+        let turn = ride.carrier().book_reset(now);
+        if turn > now {
+            let carrier = Rc::clone(ride.shared());
+            carrier.leave(Left { sender, answer: self.down.hand_on(), uploaded, ride, turn });
+        }
+    }
+}
+
+/// A request as it goes to the endpoint.
+struct Translated {
+    head: Request<()>,
+    /// Nothing follows it.
+    last: bool,
+    /// What it asks to switch to.
+    switch: Option<Box<Switch>>,
+}
+
 fn translate(
     head: &RequestHead<'_>,
-    address: SocketAddr,
+    attempt: &Attempt,
     exchange: &Exchange,
-) -> Result<(Request<()>, bool), Fault> {
-    upstream::edited(head, address, exchange, |edits| {
+    extended: bool,
+) -> Result<Translated, Fault> {
+    upstream::edited(head, attempt.address, exchange, |edits| {
         let mut request = Request::new(());
         // What this type refuses is no method and no URI either.
         let refused = Fault::client(Stage::Head, Cause::BadTarget);
-        *request.method_mut() = Method::from_bytes(head.method_token).map_err(|_| refused)?;
         *request.uri_mut() = uri(head, edits).ok_or(refused)?;
+        let original = mesh::original(head.version).filter(|_| attempt.meshed);
+        if let Some(original) = original {
+            let name = HeaderName::from_static(mesh::ORIGINAL);
+            request.headers_mut().insert(name, HeaderValue::from_static(original));
+        }
+        if let Some(switch) = edits.upgrade.filter(|_| extended).and_then(|to| switch(head, to)) {
+            *request.method_mut() = Method::CONNECT;
+            let protocol = std::str::from_utf8(&switch.protocol).map_err(|_| refused)?;
+            request.extensions_mut().insert(Protocol::from(protocol));
+            append(request.headers_mut(), |write| encode::extended_connect(head, edits, write));
+            return Ok(Translated { head: request, last: false, switch: Some(switch) });
+        }
+        *request.method_mut() = Method::from_bytes(head.method_token).map_err(|_| refused)?;
         append(request.headers_mut(), |write| encode::request(head, edits, write));
-        Ok((request, matches!(edits.framing, Framing::None | Framing::Length(0))))
+        let last = matches!(edits.framing, Framing::None | Framing::Length(0));
+        Ok(Translated { head: request, last, switch: None })
     })?
+}
+
+/// The switch to what an `Upgrade` asks for. In HTTP/1.1 it is an offer, and only of a WebSocket is it
+/// known that an answer without it is of no use; an extended CONNECT is meant.
+fn switch(head: &RequestHead<'_>, to: &[u8]) -> Option<Box<Switch>> {
+    if head.version != Version::Http2 && !to.eq_ignore_ascii_case(websocket::NAME) {
+        return None;
+    }
+    let is_key = |name: &[u8]| name.eq_ignore_ascii_case(websocket::KEY.as_bytes());
+    let key = head.fields.iter().find(|field| is_key(field.name));
+    let accept = key.map(|key| websocket::accept(key.value));
+    Some(Box::new(Switch { protocol: to.to_ascii_lowercase().into(), accept }))
 }
 
 fn uri(head: &RequestHead<'_>, edits: &RequestEdits<'_>) -> Option<Uri> {

@@ -8,17 +8,19 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use h2::client::{Builder, Connection, ResponseFuture, SendRequest};
+use h2::client::{Connection, ResponseFuture, SendRequest};
 use h2::{Ping, PingPong, SendStream};
 use http::Request;
+use ringway_config::Http2;
 use ringway_core::message::{Blame, Fault, Stage};
 use ringway_core::time::Instant;
-use ringway_core::wire::h2::flood::{Allowances, Frames};
+use ringway_core::wire::h2::resets::{CAREFUL, Resets};
 
 use super::chunk::Chunk;
-use super::closed;
 use super::fault::fault;
+use super::left::Left;
 use super::link::{Link, Wire};
+use super::{closed, tuned};
 use crate::buffer::Buffers;
 use crate::clock;
 use crate::metrics::{Counter, Series};
@@ -41,8 +43,13 @@ pub(crate) struct Carrier {
     closed: Cell<bool>,
     /// What the endpoint has done that ended it.
     blamed: Cell<Option<Counter>>,
-    /// No further exchange is to get on: its endpoint is gone.
+    /// No further exchange is to get on: its endpoint is gone, or it is going away.
     retired: Cell<bool>,
+    /// It leads to a ringway, which expects the requests of many.
+    meshed: bool,
+    /// How soon streams may be given up, and those that wait for their turn.
+    resets: RefCell<Resets>,
+    left: RefCell<Vec<Left>>,
     /// The peer's SETTINGS are not waited for.
     trusted: Cell<bool>,
     driver: Cell<Option<Waker>>,
@@ -56,21 +63,13 @@ impl Carrier {
         halves: (Reader, Writer),
         settings: &Settings,
         timers: &Timers,
-        (series, buffers): (Option<Series>, &Buffers),
+        (series, meshed): (Option<Series>, bool),
+        buffers: &Buffers,
     ) -> Result<(Rc<Self>, impl Future<Output = ()> + 'static), Fault> {
         let limits = &settings.http2;
-        let allowances = Allowances { control: limits.control_frames, resets: limits.resets };
-        let frames = Frames::of_endpoint(allowances, clock::recent());
-        let link = Link::new(halves, Vec::new(), frames, (limits.send_bytes, buffers));
-        let size = |bytes: usize| u32::try_from(bytes).unwrap_or(i32::MAX as u32);
-        let begun = Builder::new()
-            .enable_push(false)
-            .initial_window_size(size(limits.stream_window))
-            .initial_connection_window_size(size(limits.connection_window))
-            .max_send_buffer_size(limits.send_bytes)
-            .max_header_list_size(size(settings.head.head_bytes))
-            .handshake(Wire(Rc::clone(&link)))
-            .await;
+        let watch = tuned::watch_endpoint(limits, meshed);
+        let link = Link::new(halves, Vec::new(), watch, (limits.send_bytes, buffers));
+        let begun = tuned::client(settings, meshed).handshake(Wire(Rc::clone(&link))).await;
         let (send, connection) =
             begun.map_err(|error| fault(&error, Stage::Connect, Blame::Upstream))?;
         let carrier = Rc::new(Self {
@@ -81,6 +80,9 @@ impl Carrier {
             closed: Cell::new(false),
             blamed: Cell::new(None),
             retired: Cell::new(false),
+            meshed,
+            resets: RefCell::new(Resets::new(CAREFUL)),
+            left: RefCell::default(),
             trusted: Cell::new(false),
             driver: Cell::new(None),
             waiting: RefCell::default(),
@@ -112,6 +114,39 @@ impl Carrier {
             ready?;
         }
         send.send_request(head, last)
+    }
+
+    /// Whether the endpoint takes an extended CONNECT.
+    pub(super) fn is_extended(&self) -> bool {
+        self.send.is_extended_connect_protocol_enabled()
+    }
+
+    /// When a stream that is given up now may be reset.
+    pub(super) fn book_reset(&self, now: Instant) -> Instant {
+        self.resets.borrow_mut().book(now)
+    }
+
+    /// A stream has ended in good order, or by itself though its reset was booked.
+    pub(super) fn give_back(&self) {
+        self.resets.borrow_mut().give_back();
+    }
+
+    /// Goes on with a stream that nobody wants any more.
+    pub(super) fn leave(&self, left: Left) {
+        if !self.closed.get() {
+            self.left.borrow_mut().push(left);
+            self.wake_driver();
+        }
+    }
+
+    /// The endpoint's SETTINGS are here.
+    fn settle(&self) {
+        let streams = u32::try_from(self.send.current_max_send_streams()).ok();
+        if let Some(streams) = streams.filter(|_| self.meshed) {
+            // A ringway lets its peers give up at once as much as it lets them open.
+            self.resets.borrow_mut().allow(CAREFUL.max(streams / 2));
+        }
+        self.waiting.take().into_iter().for_each(Waker::wake);
     }
 
     /// Whether it will carry nothing any more.
@@ -147,10 +182,14 @@ impl Carrier {
         self.wake();
     }
 
-    fn wake(&self) {
+    fn wake_driver(&self) {
         if let Some(driver) = self.driver.take() {
             driver.wake();
         }
+    }
+
+    fn wake(&self) {
+        self.wake_driver();
         self.waiting.take().into_iter().for_each(Waker::wake);
     }
 }
@@ -170,6 +209,10 @@ impl Ride {
     }
 
     pub(super) fn carrier(&self) -> &Carrier {
+        &self.carrier
+    }
+
+    pub(super) const fn shared(&self) -> &Rc<Carrier> {
         &self.carrier
     }
 
@@ -195,6 +238,8 @@ struct Driver {
     carrier: Rc<Carrier>,
     connection: Connection<Wire, Chunk>,
     pings: Option<PingPong>,
+    timers: Timers,
+    limits: Http2,
     alarm: Alarm,
     idle: Duration,
     stall: Duration,
@@ -224,6 +269,8 @@ impl Driver {
             carrier,
             connection,
             pings,
+            timers: timers.clone(),
+            limits: settings.http2.clone(),
             alarm: timers.alarm(),
             idle: settings.keep.idle,
             stall: settings.timeouts.body_idle,
@@ -255,10 +302,14 @@ impl Driver {
                 self.carrier.blamed.set(Some(closed::flooded(flood)));
                 return Poll::Ready(());
             }
+            self.look_for_wear();
+            for left in self.carrier.left.take() {
+                monoio::spawn(left.run_out(self.timers.alarm()));
+            }
             let settled = self.carrier.link.frames(|frames| frames.is_settled());
             if settled && !self.settled {
                 self.settled = true;
-                self.carrier.waiting.take().into_iter().for_each(Waker::wake);
+                self.carrier.settle();
             }
             match self.poll_limits(cx) {
                 Poll::Ready(true) => return Poll::Ready(()),
@@ -303,6 +354,20 @@ impl Driver {
         Poll::Ready(!matches!(asked, Some(Ok(()))))
     }
 
+    /// Lets nobody on any more when the endpoint asks too much; who is on it gets there.
+    fn look_for_wear(&self) {
+        let (carrier, link) = (&self.carrier, &self.carrier.link);
+        if carrier.retired.get() {
+            return;
+        }
+        if let Some(flood) = link.overdone() {
+            carrier.blamed.set(Some(closed::flooded(flood)));
+        }
+        if link.overdone().is_some() || tuned::is_worn(link, &self.limits, carrier.meshed) {
+            carrier.retired.set(true);
+        }
+    }
+
     /// Tells the metrics what has passed since the last time.
     fn count(&mut self) {
         let now = self.carrier.link.passed();
@@ -324,6 +389,7 @@ impl Drop for Driver {
             series.closed(None);
         }
         self.carrier.closed.set(true);
+        drop(self.carrier.left.take());
         self.carrier.wake();
     }
 }

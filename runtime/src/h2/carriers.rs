@@ -172,8 +172,9 @@ async fn dial(worker: &Rc<Worker>, attempt: &Attempt) -> Result<Rc<Carrier>, Fau
     let halves = dial::connect(attempt.address).await?;
     let series = worker.known_series(attempt.endpoint);
     let settings = worker.settings();
-    let memory = (series, &worker.buffers);
-    let (carrier, driver) = Carrier::begin(halves, &settings, &worker.timers, memory).await?;
+    let kind = (series, attempt.meshed);
+    let (carrier, driver) =
+        Carrier::begin(halves, &settings, &worker.timers, kind, &worker.buffers).await?;
     let (worker, endpoint, driven) = (Rc::clone(worker), attempt.endpoint, Rc::clone(&carrier));
     monoio::spawn(async move {
         if survives(Box::pin(driver).as_mut()).await.is_none() {

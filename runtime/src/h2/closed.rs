@@ -15,6 +15,7 @@ pub(crate) const fn flooded(flood: Flood) -> Counter {
         Flood::WindowUpdate => Counter::FloodWindowUpdate,
         Flood::Other => Counter::FloodOther,
         Flood::Stall => Counter::FloodStall,
+        Flood::StreamErrors => Counter::FloodStreamErrors,
     }
 }
 

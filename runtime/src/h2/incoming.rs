@@ -68,6 +68,20 @@ impl Incoming {
         }
     }
 
+    /// Takes all that comes and forgets it; ready at the end, be it a good one or not.
+    pub(super) fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while !self.done {
+            self.give_back();
+            if std::task::ready!(self.poll_next(cx)).is_err() {
+                break;
+            }
+            self.current = self.next.take().unwrap_or_default();
+            self.done = self.ended;
+        }
+        self.give_back();
+        Poll::Ready(())
+    }
+
     /// Looks for the next frame of the body.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
         if self.next.is_some() || self.ended {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 
 use ringway_core::time::Instant;
 use ringway_core::wire::h2::flood::{Flood, Frames};
+use ringway_core::wire::h2::sent::Sent;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::outbox::Outbox;
@@ -22,6 +23,16 @@ use crate::turn::Outlet;
 const BURST: u8 = 8;
 /// Less room than this is none: bodies are not sent crumb by crumb.
 const WORTHWHILE: usize = 4 << 10;
+
+/// What is watched on a connection.
+pub(crate) struct Watch {
+    /// What the peer sends.
+    pub(crate) frames: Frames,
+    /// What it is sent.
+    pub(crate) sent: Sent,
+    /// It carries the requests of many: a flood is to end it in good order.
+    pub(crate) shared: bool,
+}
 
 /// What is known of a connection beside its streams.
 pub(crate) struct Link {
@@ -39,7 +50,13 @@ pub(crate) struct Link {
     /// What was received before the protocol was known.
     early: RefCell<Vec<u8>>,
     frames: RefCell<Frames>,
+    frames_sent: RefCell<Sent>,
+    shared: bool,
     flood: Cell<Option<Flood>>,
+    /// A flood on a shared connection.
+    overdone: Cell<Option<Flood>>,
+    /// Streams ever that were reset for what the peer did on them.
+    provoked: Cell<u32>,
     burst: Cell<u8>,
     /// All bytes ever received and sent, for the TCP metrics.
     received: Cell<u64>,
@@ -59,7 +76,7 @@ impl Link {
     pub(crate) fn new(
         (reader, writer): (Reader, Writer),
         early: Vec<u8>,
-        frames: Frames,
+        watch: Watch,
         (most_queued, buffers): (usize, &Buffers),
     ) -> Rc<Self> {
         Rc::new(Self {
@@ -72,8 +89,12 @@ impl Link {
             failed: Cell::new(None),
             told: Cell::new(false),
             early: RefCell::new(early),
-            frames: RefCell::new(frames),
+            frames: RefCell::new(watch.frames),
+            frames_sent: RefCell::new(watch.sent),
+            shared: watch.shared,
             flood: Cell::new(None),
+            overdone: Cell::new(None),
+            provoked: Cell::new(0),
             burst: Cell::new(0),
             received: Cell::new(0),
             sent: Cell::new(0),
@@ -92,6 +113,38 @@ impl Link {
     /// The peer has flooded the connection: nothing more is read from it.
     pub(crate) const fn flood(&self) -> Option<Flood> {
         self.flood.get()
+    }
+
+    /// What a shared connection has to end for, though all that it carries is to be finished.
+    pub(crate) const fn overdone(&self) -> Option<Flood> {
+        self.overdone.get()
+    }
+
+    /// Streams ever that were reset for what the peer did on them.
+    pub(crate) const fn provoked(&self) -> u32 {
+        self.provoked.get()
+    }
+
+    fn flooded(&self, flood: Flood) {
+        let kind = if self.shared { &self.overdone } else { &self.flood };
+        kind.set(kind.get().or(Some(flood)));
+    }
+
+    /// Follows `length` bytes that were sent.
+    fn follow_sent(&self, parts: &[IoSlice<'_>], mut length: usize) {
+        let mut provoked = 0;
+        let mut sent = self.frames_sent.borrow_mut();
+        for part in parts {
+            let piece = &part[..part.len().min(length)];
+            provoked += sent.follow(piece);
+            length -= piece.len();
+        }
+        if provoked > 0 {
+            self.provoked.set(self.provoked.get().saturating_add(provoked));
+            if let Err(flood) = self.frames.borrow_mut().erred(provoked) {
+                self.flooded(flood);
+            }
+        }
     }
 
     /// Bytes received and sent.
@@ -131,7 +184,7 @@ impl Link {
     /// A response was given up because the peer left no room for it.
     pub(super) fn starved(&self) {
         if let Err(flood) = self.frames.borrow_mut().starved() {
-            self.flood.set(Some(flood));
+            self.flooded(flood);
         }
     }
 
@@ -293,9 +346,11 @@ impl AsyncRead for Wire {
         link.received.set(link.received.get() + n as u64);
         let followed = link.frames.borrow_mut().follow(&buffer.filled()[before..], clock::recent());
         if let Err(flood) = followed {
-            buffer.set_filled(before);
-            link.flood.set(Some(flood));
-            return Poll::Pending;
+            link.flooded(flood);
+            if link.flood.get().is_some() {
+                buffer.set_filled(before);
+                return Poll::Pending;
+            }
         }
         Poll::Ready(Ok(()))
     }
@@ -328,6 +383,7 @@ impl AsyncWrite for Wire {
         link.stalled.set(None);
         let n = written?;
         link.sent.set(link.sent.get() + n as u64);
+        link.follow_sent(parts, n);
         Poll::Ready(Ok(n))
     }
 

@@ -10,9 +10,11 @@ pub(crate) mod closed;
 mod fault;
 mod head;
 mod incoming;
+mod left;
 mod link;
 mod outbox;
 mod outgoing;
+mod tuned;
 
 pub(crate) use answer::Refused;
 pub(crate) use call::call;
@@ -23,3 +25,4 @@ pub(crate) use head::{fields, response_of};
 pub(crate) use incoming::Incoming;
 pub(crate) use link::{Link, Wire};
 pub(crate) use outgoing::{Outgoing, Sender};
+pub(crate) use tuned::{is_worn, server, watch_client};

@@ -50,6 +50,11 @@ impl Sender {
         }
     }
 
+    /// Whether the peer has given the stream up, or is gone.
+    pub(super) fn is_closed(&self) -> bool {
+        self.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
     /// Sends an interim head.
     fn interim(&self, head: Response<()>) {
         if let Side::Respond(respond) = &mut *self.0.borrow_mut() {
@@ -135,6 +140,11 @@ impl Outgoing {
     /// Drops a head that was not sent yet.
     pub(crate) fn discard(&mut self) {
         self.queued = None;
+    }
+
+    /// The stream itself.
+    pub(super) const fn sender(&self) -> &Rc<Sender> {
+        &self.sender
     }
 
     /// Whether a final head was sent.

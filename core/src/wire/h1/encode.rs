@@ -7,6 +7,7 @@ use super::names::tag;
 use crate::message::{Field, Framing, RequestHead, ResponseHead, Tag, Version};
 use crate::policy::forward::{Modifiers, RequestEdits, ResponseEdits};
 use crate::policy::route::rewrite;
+use crate::wire::websocket;
 
 /// Ends the data of a chunk.
 pub const CHUNK_END: &[u8] = b"\r\n";
@@ -40,7 +41,7 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
     }
     let mut length = edits.framing;
     let passes = |field: &Field<'_>| match field.tag {
-        Tag::Other => true,
+        Tag::Other => edits.websocket_key.is_none() || !is_key(field.name),
         Tag::ContentLength => states(field, &mut length),
         Tag::Host => edits.host.is_none(),
         tag => request_passes(tag, edits),
@@ -232,6 +233,13 @@ fn request_connection(edits: &RequestEdits<'_>, out: &mut Vec<u8>) {
     if let Some(protocol) = edits.upgrade {
         line(b"upgrade", protocol, out);
     }
+    if let Some(key) = edits.websocket_key {
+        line(websocket::KEY.as_bytes(), key, out);
+    }
+}
+
+const fn is_key(name: &[u8]) -> bool {
+    name.eq_ignore_ascii_case(websocket::KEY.as_bytes())
 }
 
 /// Tells the next hop who the client is.

@@ -7,6 +7,7 @@ use crate::policy::forward::{RequestEdits, ResponseEdits};
 use crate::wire::h1::answer::Local;
 use crate::wire::h1::encode::{decimal, may_modify, request_added, request_passes};
 use crate::wire::h1::names::tag;
+use crate::wire::websocket;
 
 /// Hands over the fields of a request as it goes upstream.
 pub fn request(
@@ -31,6 +32,33 @@ pub fn request(
     let mut added = Vec::new();
     request_added(head, edits, &mut added);
     trailers::fields(&added).for_each(|(name, value)| write(name, value));
+}
+
+/// The same for an extended CONNECT (RFC 8441 5.1): a WebSocket has no key there.
+pub fn extended_connect(
+    head: &RequestHead<'_>,
+    edits: &RequestEdits<'_>,
+    mut write: impl FnMut(&[u8], &[u8]),
+) {
+    request(head, edits, |name, value| {
+        if !name.eq_ignore_ascii_case(websocket::KEY.as_bytes()) {
+            write(name, value);
+        }
+    });
+}
+
+/// Hands over the fields of a switch of protocols, which HTTP/2 has as a success of an extended
+/// CONNECT.
+pub fn switched(
+    head: &ResponseHead<'_>,
+    edits: &ResponseEdits<'_>,
+    mut write: impl FnMut(&[u8], &[u8]),
+) {
+    response(head, edits, |name, value| {
+        if !name.eq_ignore_ascii_case(websocket::ACCEPT.as_bytes()) {
+            write(name, value);
+        }
+    });
 }
 
 /// Hands over the fields of a response as it goes to the client.
@@ -187,6 +215,24 @@ mod tests {
         let mut target = Vec::new();
         encode::target(&head, &edits, &mut target);
         assert_eq!(target, b"/a?b");
+    }
+
+    #[test]
+    fn a_websocket_has_neither_key_nor_answer() {
+        let came = "HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\
+                    Sec-WebSocket-Accept: x\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
+        let mut table = FieldTable::new();
+        let parsed = head::response(came.as_bytes(), &mut table, &Limits::default(), Method::Get);
+        let head = match parsed {
+            Ok(Parsed::Complete((head, _))) => Some(head),
+            _ => None,
+        };
+        let head = head.expect("a whole head");
+        let client = Client { version: Version::Http2, persistent: true };
+        let edits = response_edits(&head, client, None, Applied::default());
+        let mut out = Vec::new();
+        switched(&head, &edits, |name, value| out.push((name.to_vec(), value.to_vec())));
+        assert_eq!(out, [(b"Sec-WebSocket-Protocol".to_vec(), b"chat".to_vec())]);
     }
 
     #[test]

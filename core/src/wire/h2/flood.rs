@@ -23,11 +23,36 @@ pub struct Allowances {
     /// RST_STREAM. Default 200, and so 20 a second and one for each response: Envoy's guard against
     /// rapid resets also begins to count at a few hundred.
     pub resets: u32,
+    /// Streams that had to be reset because the peer broke the protocol on them, or opened too many.
+    /// Default 1,024, and so 102 a second and one for each response.
+    pub stream_errors: u32,
 }
 
 impl Default for Allowances {
     fn default() -> Self {
-        Self { control: 1000, resets: 200 }
+        Self { control: 1000, resets: 200, stream_errors: 1024 }
+    }
+}
+
+impl Allowances {
+    const fn of(&self, kind: usize) -> u32 {
+        match kind {
+            _ if kind < Flood::CONTROL => self.control,
+            _ if kind == Flood::Reset as usize => self.resets,
+            _ if kind == Flood::Stall as usize => self.resets / 4,
+            _ => self.stream_errors,
+        }
+    }
+
+    /// Those of a peer that carries the requests of many clients, as many streams as `streams` at a
+    /// time: it may give up as many at once.
+    #[must_use]
+    pub fn of_peer(self, streams: u32) -> Self {
+        Self {
+            control: self.control.max(streams),
+            resets: self.resets.max(streams),
+            stream_errors: self.stream_errors.max(streams),
+        }
     }
 }
 
@@ -49,10 +74,12 @@ pub enum Flood {
     /// No frames: responses that the peer asked for and left no room for, until they were given up
     /// (CVE-2019-9511, 9517). Allowed are a quarter as many as resets.
     Stall,
+    /// No frames of its own: the resets that it provoked (CVE-2025-8671).
+    StreamErrors,
 }
 
 impl Flood {
-    const COUNT: usize = Self::Stall as usize + 1;
+    const COUNT: usize = Self::StreamErrors as usize + 1;
     /// Those before it are control frames.
     const CONTROL: usize = Self::Reset as usize;
 
@@ -98,6 +125,7 @@ impl Frames {
         let mut left = [allowances.control; Flood::COUNT];
         left[Flood::Reset as usize] = allowances.resets;
         left[Flood::Stall as usize] = allowances.resets / 4;
+        left[Flood::StreamErrors as usize] = allowances.stream_errors;
         Self {
             allowances,
             left,
@@ -167,10 +195,22 @@ impl Frames {
         Ok(())
     }
 
+    /// So many streams had to be reset for what the peer did on them.
+    ///
+    /// # Errors
+    /// When that was one too many.
+    pub fn erred(&mut self, streams: u32) -> Result<(), Flood> {
+        let left = &mut self.left[Flood::StreamErrors as usize];
+        *left = left.checked_sub(streams).ok_or(Flood::StreamErrors)?;
+        Ok(())
+    }
+
     /// A stream has ended in good order.
     pub fn completed(&mut self) {
-        let resets = &mut self.left[Flood::Reset as usize];
-        *resets = (*resets + 1).min(self.allowances.resets);
+        for kind in [Flood::Reset, Flood::StreamErrors] {
+            let left = &mut self.left[kind as usize];
+            *left = (*left + 1).min(self.allowances.of(kind as usize));
+        }
     }
 
     fn frame(&mut self) -> Result<(), Flood> {
@@ -213,11 +253,7 @@ impl Frames {
         self.refilled = now;
         let tenths = u32::try_from(tenths).unwrap_or(u32::MAX);
         for (kind, left) in self.left.iter_mut().enumerate() {
-            let all = match kind {
-                _ if kind < Flood::CONTROL => self.allowances.control,
-                _ if kind == Flood::Reset as usize => self.allowances.resets,
-                _ => self.allowances.resets / 4,
-            };
+            let all = self.allowances.of(kind);
             let some = (u64::from(all) * u64::from(tenths)).div_ceil(100);
             *left = left.saturating_add(u32::try_from(some).unwrap_or(u32::MAX)).min(all);
         }
@@ -229,7 +265,7 @@ mod tests {
     use super::*;
     use crate::time::Duration;
 
-    const FEW: Allowances = Allowances { control: 100, resets: 10 };
+    const FEW: Allowances = Allowances { control: 100, resets: 10, stream_errors: 20 };
 
     fn frame(kind: u8, flags: u8, payload: &[u8]) -> Vec<u8> {
         let mut out = (payload.len() as u32).to_be_bytes()[1..].to_vec();
@@ -285,6 +321,25 @@ mod tests {
         assert_eq!(passes(&mut frames, &reset, later).0, 0);
         frames.completed();
         assert_eq!(passes(&mut frames, &reset, later).0, 1);
+    }
+
+    #[test]
+    fn provoked_resets_have_an_allowance_that_comes_back() {
+        let mut frames = Frames::of_client(FEW, Instant::ZERO);
+        assert_eq!(frames.erred(20), Ok(()));
+        assert_eq!(frames.erred(1), Err(Flood::StreamErrors));
+        frames.completed();
+        assert_eq!((frames.erred(1), frames.erred(1)), (Ok(()), Err(Flood::StreamErrors)));
+        let later = Instant::ZERO + Duration::from_secs(1);
+        assert_eq!(frames.follow(b"", later), Ok(()));
+        assert_eq!((frames.erred(2), frames.erred(1)), (Ok(()), Err(Flood::StreamErrors)));
+    }
+
+    #[test]
+    fn a_peer_may_give_up_what_it_may_open() {
+        let peer = FEW.of_peer(4000);
+        assert_eq!(peer, Allowances { control: 4000, resets: 4000, stream_errors: 4000 });
+        assert_eq!(peer.of_peer(1), peer, "and never less than others");
     }
 
     #[test]

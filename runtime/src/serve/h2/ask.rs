@@ -5,10 +5,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use h2::ext::Protocol;
 use http::header::{COOKIE, HeaderValue};
 use http::request::Parts;
 use ringway_core::message::{Blame, Cause, Fault, Method, RequestHead, Stage};
 use ringway_core::wire::h1::head::{FieldTable, Limits};
+use ringway_core::wire::h2::mesh;
 use ringway_core::wire::h2::request::{self, Pseudo, join_cookies};
 
 use crate::accept::Entrance;
@@ -27,10 +29,19 @@ pub(crate) struct Ask {
     ended: bool,
     incoming: Incoming,
     sender: Rc<Sender>,
+    /// Whoever sends it is another ringway.
+    is_peer: bool,
+    /// What comes is for a tunnel, and waits until that is open: to an endpoint that does not open it
+    /// it would be another request.
+    held: bool,
 }
 
 impl Ask {
-    pub(super) fn new(request: http::Request<h2::RecvStream>, sender: Rc<Sender>) -> Self {
+    pub(super) fn new(
+        request: http::Request<h2::RecvStream>,
+        sender: Rc<Sender>,
+        is_peer: bool,
+    ) -> Self {
         let (mut parts, body) = request.into_parts();
         let crumbs = parts.headers.get_all(COOKIE);
         if crumbs.iter().nth(1).is_some() {
@@ -41,7 +52,8 @@ impl Ask {
             }
         }
         let incoming = Incoming::new(body, Blame::Client);
-        Self { parts, ended: incoming.is_done(), incoming, sender }
+        let held = parts.method == http::Method::CONNECT;
+        Self { parts, ended: incoming.is_done(), incoming, sender, is_peer, held }
     }
 
     /// Whether it is a request of gRPC.
@@ -77,7 +89,8 @@ impl Ask {
         show: impl FnOnce(&RequestHead<'_>) -> R,
     ) -> Result<R, Fault> {
         let uri = &self.parts.uri;
-        let connect = self.parts.method == http::Method::CONNECT;
+        let protocol = self.parts.extensions.get::<Protocol>();
+        let connect = self.parts.method == http::Method::CONNECT && protocol.is_none();
         // The crate insists on a scheme, but keeps it only beside an authority.
         let scheme = uri.scheme_str().or_else(|| (!connect).then_some("http"));
         let pseudo = Pseudo {
@@ -85,11 +98,15 @@ impl Ask {
             scheme: scheme.map(str::as_bytes),
             authority: uri.authority().map(|authority| authority.as_str().as_bytes()),
             path: uri.path_and_query().map(|path| path.as_str().as_bytes()),
-            protocol: None,
+            protocol: protocol.map(|protocol| protocol.as_str().as_bytes()),
         };
         let mut table = FieldTable::new();
         let fields = fields(&self.parts.headers);
-        request::request(&pseudo, fields, self.ended, &mut table, limits).map(|head| show(&head))
+        let mut head = request::request(&pseudo, fields, self.ended, &mut table, limits)?;
+        if self.is_peer {
+            mesh::restore(&mut head);
+        }
+        Ok(show(&head))
     }
 }
 
@@ -103,10 +120,11 @@ impl Source for Ask {
     }
 
     fn is_done(&self) -> bool {
-        self.incoming.is_done()
+        self.held || self.incoming.is_done()
     }
 
     fn open_tunnel(&mut self) {
+        self.held = false;
         self.incoming.open_tunnel();
     }
 }

@@ -14,15 +14,12 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use ::h2::Reason;
-use ::h2::server::Builder;
 use ringway_config::Http2;
 use ringway_core::message::{Cause, Fault, Stage};
-use ringway_core::wire::h2::flood::{Allowances, Frames};
 
 use crate::accept::Entrance;
-use crate::clock;
 use crate::connection::survives;
-use crate::h2::{Chunk, Link, Wire, closed};
+use crate::h2::{Chunk, Link, Wire, closed, is_worn, server, watch_client};
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
 use crate::serve::{LINGER, LINGER_READS, Parts};
@@ -44,16 +41,17 @@ pub(crate) async fn serve(
     let (reader, early) = parts.incoming.into_reader();
     let halves = (reader, parts.outgoing.into_writer());
     let settings = worker.settings();
-    let frames = Frames::of_client(allowances(&settings.http2), clock::recent());
-    let link = Link::new(halves, early, frames, (settings.http2.send_bytes, &worker.buffers));
+    let is_peer = entrance.settings.borrow().peers.contains(peer.ip());
+    let watch = watch_client(&settings.http2, is_peer);
+    let link = Link::new(halves, early, watch, (settings.http2.send_bytes, &worker.buffers));
     let pace = Pace::new(&worker.timers);
     let late = Fault::client(Stage::Head, Cause::IdleTimeout);
     pace.within(Limit::Request, settings.timeouts.head, late);
     // Apart, because it is gone when the connection has begun.
-    let mut shake = Box::pin(builder(&settings.http2, &settings).handshake(Wire(Rc::clone(&link))));
+    let mut shake = Box::pin(server(&settings, is_peer).handshake(Wire(Rc::clone(&link))));
     let driver = match pace.keep(shake.as_mut()).await {
         Ok(Ok(connection)) => {
-            let place = Place { worker, entrance, peer };
+            let place = Place { worker, entrance, peer, is_peer };
             Some(Box::new(Driver::new(place, &link, connection, &settings)))
         }
         _ => None,
@@ -65,27 +63,6 @@ pub(crate) async fn serve(
     }
     count(&link, entrance, &Cell::new((0, 0)));
     linger(&link, &pace).await;
-}
-
-const fn allowances(limits: &Http2) -> Allowances {
-    Allowances { control: limits.control_frames, resets: limits.resets }
-}
-
-/// A setting of the protocol; the configuration's bounds see to it that it fits.
-fn size(bytes: usize) -> u32 {
-    u32::try_from(bytes).unwrap_or(i32::MAX as u32)
-}
-
-fn builder(limits: &Http2, settings: &Settings) -> Builder {
-    let mut builder = Builder::new();
-    builder
-        .max_concurrent_streams(limits.streams)
-        .initial_window_size(size(limits.stream_window))
-        .initial_connection_window_size(size(limits.connection_window))
-        .max_send_buffer_size(limits.send_bytes)
-        .max_header_list_size(size(settings.head.head_bytes))
-        .max_local_error_reset_streams(Some(limits.stream_errors));
-    builder
 }
 
 /// Tells the metrics what has passed since the last time.
@@ -115,6 +92,8 @@ struct Place<'a> {
     worker: &'a Rc<Worker>,
     entrance: &'a Rc<Entrance>,
     peer: SocketAddr,
+    /// It is another ringway.
+    is_peer: bool,
 }
 
 /// The streams that are being served.
@@ -152,6 +131,7 @@ struct Driver<'a> {
     connection: Connection,
     open: Rc<Open>,
     limits: Limits,
+    http2: Http2,
     counted: Cell<(u64, u64)>,
     leaving: bool,
     /// The last word was said.
@@ -168,7 +148,9 @@ impl<'a> Driver<'a> {
         let open = Rc::<Open>::default();
         let limits = Limits::new(&place.worker.timers, settings);
         let counted = Cell::new((0, 0));
-        Self { place, link, connection, open, limits, counted, leaving: false, closing: false }
+        let http2 = settings.http2.clone();
+        let (leaving, closing) = (false, false);
+        Self { place, link, connection, open, limits, http2, counted, leaving, closing }
     }
 
     async fn drive(&mut self) {
@@ -211,14 +193,14 @@ impl<'a> Driver<'a> {
     }
 
     fn begin(&self, (request, respond): Request) {
-        let Place { worker, entrance, peer } = self.place;
+        let Place { worker, entrance, peer, is_peer } = self.place;
         let serving = Serving::new(&self.open);
         let via = entrance.settings.borrow().via;
         let (worker, entrance) = (Rc::clone(worker), Rc::clone(entrance));
         let blocks = worker.stream_blocks.clone();
         // All of it is in the block: a task is moved when it begins and when it ends.
         monoio::spawn(blocks.place(|| {
-            let mut stream = Stream::new(request, respond, self.link, (&worker, via));
+            let mut stream = Stream::new((request, is_peer), respond, self.link, (&worker, via));
             async move {
                 let mut served = pin!(stream.serve(&worker, &entrance, peer));
                 if survives(served.as_mut()).await.is_none() {
@@ -242,7 +224,7 @@ impl<'a> Driver<'a> {
             self.close(Reason::ENHANCE_YOUR_CALM);
             return Poll::Pending;
         }
-        if !self.leaving && worker.draining_since().is_some() {
+        if !self.leaving && (worker.draining_since().is_some() || self.is_worn()) {
             self.leaving = true;
             self.connection.graceful_shutdown();
             self.limits.again = true;
@@ -253,6 +235,16 @@ impl<'a> Driver<'a> {
             self.close(reason);
         }
         Poll::Pending
+    }
+
+    /// Whether the connection is better replaced by another one, once what it carries is finished.
+    fn is_worn(&self) -> bool {
+        if let Some(flood) = self.link.overdone() {
+            self.place.worker.metrics().count(closed::flooded(flood));
+            tracing::debug!(peer = %self.place.peer, ?flood, "a peer asks too much");
+            return true;
+        }
+        is_worn(self.link, &self.http2, self.place.is_peer)
     }
 
     /// Says the last word, for which there is a moment.

@@ -52,6 +52,11 @@ impl Reply {
     }
 
     fn queue(&mut self, head: &ResponseHead<'_>, edits: &ResponseEdits<'_>) {
+        if head.status == 101 {
+            // RFC 8441 5: an extended CONNECT succeeds.
+            let response = response_of(200, |write| encode::switched(head, edits, write));
+            return self.outgoing.queue_head(response, false);
+        }
         let last = matches!(edits.framing, Framing::None | Framing::Length(0));
         let response = response_of(head.status, |write| encode::response(head, edits, write));
         self.outgoing.queue_head(response, last);

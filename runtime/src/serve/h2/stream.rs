@@ -27,7 +27,7 @@ pub(super) struct Stream {
 
 impl Stream {
     pub(super) fn new(
-        request: http::Request<RecvStream>,
+        (request, is_peer): (http::Request<RecvStream>, bool),
         respond: SendResponse<Chunk>,
         link: &Rc<Link>,
         (worker, via): (&Worker, bool),
@@ -36,7 +36,7 @@ impl Stream {
         let pace = Rc::new(Pace::new(&worker.timers));
         let sender = Sender::respond(respond);
         let outgoing = Outgoing::new(Rc::clone(&sender), Rc::clone(link), Blame::Client);
-        let mut ask = Ask::new(request, sender);
+        let mut ask = Ask::new(request, sender, is_peer);
         let mut reply = Reply::new(outgoing, via);
         ask.under(&pace, settings.timeouts.body_idle);
         reply.under(&pace, settings.timeouts.body_idle);
