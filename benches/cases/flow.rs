@@ -28,7 +28,7 @@ pub(super) fn cases(meter: &mut impl Meter) {
 impl Scene {
     fn with(endpoints: u32) -> Self {
         let mut world = World::new(7);
-        let _ = world.adopt(snapshot(1, vec![cluster("web", 0..endpoints)]), Instant::ZERO);
+        let _ = world.adopt(snapshot(1, vec![cluster(0, "web", 0..endpoints)]), Instant::ZERO);
         Self { world, head: request_head(BROWSER), now: Instant::ZERO }
     }
 

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod chunked;
+mod compile;
 mod flow;
 mod heads;
 mod metrics;
@@ -20,5 +21,6 @@ pub fn every_case(meter: &mut impl Meter) {
     chunked::cases(meter);
     flow::cases(meter);
     metrics::cases(meter);
+    compile::cases(meter);
     adopt::cases(meter);
 }

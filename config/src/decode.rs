@@ -100,6 +100,8 @@ fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
     Discovery {
         manifests: section.text("manifests").map(|text| scalar::relative(text, base)),
         namespace: section.text("namespace").map_or(default.namespace, ToOwned::to_owned),
+        zone: section.text("zone").map(ToOwned::to_owned),
+        node: section.text("node").map(ToOwned::to_owned),
         dns: Dns {
             min_ttl: dns.duration("min_ttl", default.dns.min_ttl),
             max_ttl: dns.duration("max_ttl", default.dns.max_ttl),

@@ -249,7 +249,7 @@ const DISCOVERY: &[Key] = &[
         "manifests",
         Shape::of(Scalar::Directory),
         Absent,
-        "A watched directory of Kubernetes manifests (Service, EndpointSlice, HTTPRoute, GRPCRoute), relative to this file.",
+        "A watched directory of Kubernetes manifests (Service, EndpointSlice, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute), relative to this file.",
         "Without it `services` is all there is.",
     ),
     key(
@@ -258,6 +258,20 @@ const DISCOVERY: &[Key] = &[
         Value("default"),
         "The namespace of manifests that name none.",
         "What kubectl applies them to.",
+    ),
+    key(
+        "zone",
+        Shape::of(Scalar::Place),
+        Absent,
+        "The zone that ringway is in, for the topology hints of endpoints; the variable `RINGWAY_ZONE` overrides it.",
+        "Without it, hints of zones have no effect.",
+    ),
+    key(
+        "node",
+        Shape::of(Scalar::Place),
+        Absent,
+        "The node that ringway is on, for topology hints and `internalTrafficPolicy: Local`; the variable `RINGWAY_NODE`, meant for the downward API, overrides it.",
+        "Without it, neither has an effect.",
     ),
     key("dns", Shape::Map(DNS), Absent, "When DNS names of endpoints are resolved again.", ""),
 ];

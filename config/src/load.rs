@@ -21,7 +21,8 @@ pub type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
 const TO: &str = "to";
 
 /// Reads a configuration from the bytes of the file called `path`; relative paths in it are taken
-/// from that file's directory. `RINGWAY_DRIVER` and `RINGWAY_LOG` override the file.
+/// from that file's directory. `RINGWAY_DRIVER`, `RINGWAY_LOG`, `RINGWAY_ZONE` and `RINGWAY_NODE`
+/// override the file.
 ///
 /// # Errors
 /// Every problem found: in the YAML, in each key, between keys, and in the environment.
@@ -84,6 +85,12 @@ fn environment(config: &mut Config, env: Env<'_>, report: &mut Report) {
     if let Some(level) = ask("RINGWAY_LOG", Scalar::Level) {
         config.log.level = level;
     }
+    let here = &mut config.discovery;
+    for (name, place) in [("RINGWAY_ZONE", &mut here.zone), ("RINGWAY_NODE", &mut here.node)] {
+        if let Some(value) = ask(name, Scalar::Place) {
+            *place = Some(value);
+        }
+    }
 }
 
 impl Config {
@@ -112,7 +119,7 @@ impl Config {
         config
     }
 
-    /// Applies `RINGWAY_DRIVER` and `RINGWAY_LOG`, as [`load`] does to a file.
+    /// Applies the variables that override a file, as [`load`] does.
     ///
     /// # Errors
     /// Variables with values that do not exist.

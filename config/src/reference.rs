@@ -14,7 +14,8 @@ Generated from the table of keys (`config/src/keys.rs`); do not edit.
 - Sizes are bytes, or carry a unit: `65536`, `64KiB`, `1MiB`.
 - Relative paths are relative to the directory of the file.
 - One document of at most 1 MiB; anchors, aliases and tags are refused, as are unknown and repeated keys.
-- `RINGWAY_DRIVER` overrides `workers.driver`, `RINGWAY_LOG` overrides `log.level`.
+- `RINGWAY_DRIVER` overrides `workers.driver`, `RINGWAY_LOG` overrides `log.level`;
+  `RINGWAY_ZONE` and `RINGWAY_NODE` override `discovery.zone` and `discovery.node`.
 ";
 
 /// Every key with its meaning, default and the reason for it, in Markdown.

@@ -26,6 +26,8 @@ pub(crate) enum Scalar {
     Choice(&'static [&'static str]),
     /// An RFC 1123 label, as Kubernetes has it.
     Name,
+    /// The name of a node or zone: what Kubernetes takes for one.
+    Place,
     /// `ip:port` to listen on; port 0 lets the kernel choose.
     Listen,
     /// `ip:port` to connect to.
@@ -65,6 +67,7 @@ impl Scalar {
             }
             Self::Choice(words) => one_of(words),
             Self::Name => String::from("a name of lower-case letters, digits and `-`"),
+            Self::Place => String::from("a name of letters, digits, `-`, `_` and `.`"),
             Self::Listen | Self::Connect => {
                 String::from("an IP address and port such as `127.0.0.1:8080`")
             }
@@ -98,6 +101,11 @@ impl Scalar {
             Self::Choice(words) if words.contains(&text) => Ok(()),
             Self::Choice(words) => Err(meant(text, words)),
             Self::Name => name(text),
+            Self::Place => {
+                let allowed = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+                let fits = (1..=253).contains(&text.len()) && text.bytes().all(allowed);
+                if fits { Ok(()) } else { Err(String::new()) }
+            }
             Self::Listen => text.parse::<SocketAddr>().map(|_| ()).map_err(|_| address_hint(text)),
             Self::Connect => match text.parse::<SocketAddr>() {
                 Ok(address) if address.port() > 0 => Ok(()),

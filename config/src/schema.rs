@@ -80,6 +80,11 @@ fn scalar(form: Scalar) -> Value {
             "maxLength": 63,
             "pattern": "^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
         }),
+        Scalar::Place => json!({
+            "type": "string",
+            "maxLength": 253,
+            "pattern": "^[-._a-zA-Z0-9]+$",
+        }),
         Scalar::Listen | Scalar::Connect | Scalar::HostPort => {
             json!({ "type": "string", "pattern": "^.+:[0-9]{1,5}$" })
         }

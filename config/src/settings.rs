@@ -103,13 +103,26 @@ pub struct Discovery {
     pub manifests: Option<PathBuf>,
     /// The namespace of manifests that name none. Default `default` (kubectl's).
     pub namespace: String,
+    /// The zone that ringway is in, for topology hints. Default none: hints of zones have no effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The node that ringway is on, for topology hints and `internalTrafficPolicy: Local`. Default
+    /// none: neither has an effect.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Endpoints given as DNS names.
     pub dns: Dns,
 }
 
 impl Default for Discovery {
     fn default() -> Self {
-        Self { manifests: None, namespace: String::from("default"), dns: Dns::default() }
+        Self {
+            manifests: None,
+            namespace: String::from("default"),
+            zone: None,
+            node: None,
+            dns: Dns::default(),
+        }
     }
 }
 

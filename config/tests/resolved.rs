@@ -160,10 +160,14 @@ fn the_environment_overrides_the_file() {
     let env = |name: &str| match name {
         "RINGWAY_DRIVER" => Some(String::from("epoll")),
         "RINGWAY_LOG" => Some(String::from("debug")),
+        "RINGWAY_ZONE" => Some(String::from("europe-west1_b")),
+        "RINGWAY_NODE" => Some(String::from("node-1.example")),
         _ => None,
     };
     let config = load(Config::example(), Path::new("ringway.yaml"), &env).unwrap();
     assert_eq!((config.workers.driver, config.log.level.as_str()), (Driver::Epoll, "debug"));
+    let here = (config.discovery.zone.as_deref(), config.discovery.node.as_deref());
+    assert_eq!(here, (Some("europe-west1_b"), Some("node-1.example")));
 }
 
 #[test]

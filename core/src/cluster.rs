@@ -3,6 +3,7 @@
 
 mod adopt;
 mod endpoint;
+mod merge;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,42 +12,35 @@ use std::sync::Arc;
 
 use slab::Slab;
 
-pub use adopt::Adopted;
-pub use endpoint::{ClusterId, EndpointId, EndpointState};
+pub use adopt::{Adopted, Adoption};
+pub use endpoint::{EndpointId, EndpointState};
 
 use crate::message::{Blame, Fault};
 use crate::policy::balance::Picker;
 use crate::policy::load::Params;
 use crate::rng::Rng;
-use crate::snapshot::{Balancer, ClusterKey, HttpProtocol, Snapshot};
+use crate::snapshot::{Balancer, ClusterId, ClusterKey, HttpProtocol, Listeners, Snapshot};
 use crate::time::{Duration, Instant};
 
-/// A snapshot as one worker adopted it. Exchanges hold it by a worker-local count, so that a
-/// request sees one picture from its head to its end.
+/// The routes as one worker adopted them. Exchanges hold them by a worker-local count, so that a
+/// request sees the same routes from its head to its end. They hold no clusters: a connection that
+/// lives for days keeps old routes alive, and no old endpoints.
 #[derive(Debug, Default)]
 pub struct View {
-    snapshot: Arc<Snapshot>,
-    /// By index into `Snapshot::clusters`.
-    clusters: Vec<ClusterId>,
+    listeners: Listeners,
+    ready: bool,
 }
 
 impl View {
-    /// The snapshot itself.
+    /// The routes of all listeners.
     #[must_use]
-    pub fn snapshot(&self) -> &Snapshot {
-        &self.snapshot
+    pub const fn listeners(&self) -> &Listeners {
+        &self.listeners
     }
 
-    /// The snapshot as it is shared with the other workers.
-    #[must_use]
-    pub const fn shared(&self) -> &Arc<Snapshot> {
-        &self.snapshot
-    }
-
-    /// The worker's state of the snapshot's cluster number `index`.
-    #[must_use]
-    pub fn cluster(&self, index: u32) -> Option<ClusterId> {
-        self.clusters.get(index as usize).copied()
+    /// Whether they are of a snapshot.
+    pub(crate) const fn is_ready(&self) -> bool {
+        self.ready
     }
 }
 
@@ -54,8 +48,11 @@ impl View {
 #[derive(Debug)]
 pub struct World {
     view: Rc<View>,
-    clusters: Slab<ClusterState>,
-    by_key: BTreeMap<ClusterKey, ClusterId>,
+    snapshot: Arc<Snapshot>,
+    /// By slot.
+    clusters: Vec<Option<ClusterState>>,
+    /// Those whose slot another has taken, for as long as the old routes are in use.
+    leaving: BTreeMap<ClusterId, ClusterState>,
     endpoints: Slab<EndpointState>,
     /// Tells a slab key from its earlier uses.
     version: u32,
@@ -119,8 +116,9 @@ impl World {
     pub fn new(seed: u64) -> Self {
         Self {
             view: Rc::default(),
-            clusters: Slab::new(),
-            by_key: BTreeMap::new(),
+            snapshot: Arc::default(),
+            clusters: Vec::new(),
+            leaving: BTreeMap::new(),
             endpoints: Slab::new(),
             version: 0,
             rng: Rng::new(seed),
@@ -133,16 +131,22 @@ impl World {
         &self.view
     }
 
+    /// The snapshot adopted last, as it is shared with the other workers.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Arc<Snapshot> {
+        &self.snapshot
+    }
+
     /// Whether a snapshot has been adopted.
     #[must_use]
     pub fn is_ready(&self) -> bool {
-        self.view.snapshot.generation > 0
+        self.view.ready
     }
 
     /// The index of the listener called `name` in the present view; it changes with the view.
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<usize> {
-        self.view.snapshot.listeners.iter().position(|listener| &*listener.name == name)
+        self.view.listeners.iter().position(|listener| &*listener.name == name)
     }
 
     /// What is known of an endpoint. Known until it is removed and its last ticket is closed.
@@ -154,12 +158,18 @@ impl World {
     /// The cluster `id`, unless it was removed.
     #[must_use]
     pub fn cluster(&self, id: ClusterId) -> Option<&ClusterState> {
-        self.clusters.get(id.index()).filter(|cluster| cluster.id == id)
+        match self.clusters.get(id.slot()) {
+            Some(Some(cluster)) if cluster.id == id => Some(cluster),
+            _ => self.leaving.get(&id),
+        }
     }
 
     /// All clusters, in the order of their keys.
-    pub fn clusters(&self) -> impl Iterator<Item = &ClusterState> {
-        self.by_key.values().filter_map(|&id| self.cluster(id))
+    #[must_use]
+    pub fn clusters(&self) -> Vec<&ClusterState> {
+        let mut all: Vec<_> = self.clusters.iter().flatten().chain(self.leaving.values()).collect();
+        all.sort_by(|a, b| (&a.key, a.id).cmp(&(&b.key, b.id)));
+        all
     }
 
     /// The endpoints of `cluster`, in the order of their addresses.
@@ -189,7 +199,10 @@ impl World {
         avoid: &[Option<EndpointId>],
         now: Instant,
     ) -> Option<Picked> {
-        let cluster = self.clusters.get_mut(cluster.index()).filter(|c| c.id == cluster)?;
+        let cluster = match self.clusters.get_mut(cluster.slot()) {
+            Some(Some(found)) if found.id == cluster => found,
+            _ => self.leaving.get_mut(&cluster)?,
+        };
         let (members, params, endpoints) = (&cluster.members, &cluster.params, &self.endpoints);
         let load = |at: usize| &endpoints[members[at].id.index()].load;
         let barred = |at: usize| avoid.contains(&Some(members[at].id));

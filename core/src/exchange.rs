@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use std::net::SocketAddr;
 
-use crate::cluster::{ClusterId, EndpointId, Outcome, Picked, View, World};
+use crate::cluster::{EndpointId, Outcome, Picked, View, World};
 use crate::message::{Blame, Cause, Fault, Method, RequestHead, Stage, Upgrade, Version};
 use crate::policy::answer::{self, Answer, Scheme};
 use crate::policy::classify::classify;
@@ -26,7 +26,7 @@ use crate::policy::deadline;
 use crate::policy::retry::{MAX_ATTEMPTS, Retry, retry};
 pub use crate::policy::retry::{Sent, Written};
 use crate::record::{Closing, Record};
-use crate::snapshot::{Backend, Filters, HeaderEdits, HttpProtocol, Rule};
+use crate::snapshot::{Backend, ClusterId, Filters, HeaderEdits, HttpProtocol, Rule};
 use crate::time::{Duration, Instant};
 
 /// The state of one exchange. Allocates nothing; keeps the view it was opened on alive.
@@ -147,11 +147,11 @@ impl Flow {
         // Like the tunnel that a CONNECT asks for.
         let mut flow = Self::new(Method::Connect, false, world, now);
         let view = Rc::clone(&flow.view);
-        if view.snapshot().generation == 0 {
+        if !view.is_ready() {
             flow.give_up(Fault::us(Stage::Route, Cause::NotReady));
             return flow;
         }
-        let routes = view.snapshot().listeners.get(listener);
+        let routes = view.listeners().get(listener);
         match routes.and_then(|routes| routes.opaque.as_ref()) {
             Some(rule) => flow.take_rule(rule, (listener, None, 0), world),
             None => flow.give_up(Fault::us(Stage::Route, Cause::NoRoute)),
@@ -181,11 +181,10 @@ impl Flow {
 
     fn route(&mut self, head: &RequestHead<'_>, listener: usize, world: &mut World) {
         let view = Rc::clone(&self.view);
-        let snapshot = view.snapshot();
-        if snapshot.generation == 0 {
+        if !view.is_ready() {
             return self.give_up(Fault::us(Stage::Route, Cause::NotReady));
         }
-        let table = snapshot.listeners.get(listener).map(|routes| &routes.table);
+        let table = view.listeners().get(listener).map(|routes| &routes.table);
         let Some(found) = table.and_then(|table| table.find(head)) else {
             return self.give_up(Fault::us(Stage::Route, Cause::NoRoute));
         };
@@ -365,14 +364,14 @@ impl Flow {
     }
 
     fn cluster(&self) -> Option<ClusterId> {
-        self.view.cluster(self.backend()?.cluster?)
+        self.backend()?.cluster
     }
 
     /// The rule that matched.
     #[must_use]
     pub fn rule(&self) -> Option<&Rule> {
         let found = self.found?;
-        let routes = self.view.snapshot().listeners.get(found.listener as usize)?;
+        let routes = self.view.listeners().get(found.listener as usize)?;
         match found.rule {
             Some(rule) => routes.table.rule(rule),
             None => routes.opaque.as_ref(),
@@ -425,7 +424,7 @@ impl Flow {
         if world.below(u64::from(mirror.denominator)) >= u64::from(mirror.numerator) {
             return None;
         }
-        let picked = world.pick(self.view.cluster(mirror.cluster)?, &[], now)?;
+        let picked = world.pick(mirror.cluster, &[], now)?;
         Some(Attempt {
             endpoint: picked.endpoint,
             address: picked.address,

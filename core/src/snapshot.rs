@@ -1,28 +1,36 @@
 //! What the world is said to be: one whole, immutable picture of routes and clusters, compiled by
 //! discovery and adopted by every worker.
 
+mod clusters;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
+
+pub use clusters::{ClusterId, Clusters};
 
 use crate::policy::route::RouteTable;
 use crate::time::Duration;
 
-/// One picture of the world. Built once, shared by all workers, never changed.
+/// One picture of the world. Built once, shared by all workers, never changed. What has not
+/// changed since the one before is shared with it.
 #[derive(Debug, Default)]
 pub struct Snapshot {
     /// Rises by one with each published snapshot; 0 is "none yet".
     pub generation: u64,
     /// What each listener routes to, by the listener's name in the configuration.
-    pub listeners: Vec<ListenerRoutes>,
-    /// All clusters; rules refer to them by index.
-    pub clusters: Vec<Cluster>,
+    pub listeners: Listeners,
+    /// All clusters; rules refer to them by id.
+    pub clusters: Clusters,
 }
+
+/// The routes of all listeners.
+pub type Listeners = Arc<[Arc<ListenerRoutes>]>;
 
 impl Snapshot {
     /// The routes of the listener called `name`.
     #[must_use]
     pub fn listener(&self, name: &str) -> Option<&ListenerRoutes> {
-        self.listeners.iter().find(|l| &*l.name == name)
+        self.listeners.iter().find(|l| &*l.name == name).map(AsRef::as_ref)
     }
 }
 
@@ -55,6 +63,8 @@ pub enum Protocol {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Cluster {
     /// Identity across snapshots: learned state survives while this stays the same.
+    pub id: ClusterId,
+    /// What it is.
     pub key: ClusterKey,
     /// How endpoints are chosen.
     pub balancer: Balancer,
@@ -76,7 +86,7 @@ pub enum HttpProtocol {
     Http2,
 }
 
-/// The identity of a cluster.
+/// What a cluster is: no other cluster of a snapshot has the same key.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClusterKey {
     /// Namespace; `default` for services from the configuration file.
@@ -142,9 +152,9 @@ pub struct Rule {
 /// One weighted destination of a rule.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Backend {
-    /// Index into `Snapshot::clusters`; `None` when the reference does not resolve: its share of
+    /// One of `Snapshot::clusters`; `None` when the reference does not resolve: its share of
     /// requests is answered with 500 (Gateway API).
-    pub cluster: Option<u32>,
+    pub cluster: Option<ClusterId>,
     /// Share relative to the other backends. 0 gets none. Default 1.
     pub weight: u32,
     /// Edits for this backend only, after the rule's.
@@ -212,8 +222,8 @@ pub struct Redirect {
 /// that a slow mirror never holds a request back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mirror {
-    /// Index into `Snapshot::clusters`.
-    pub cluster: u32,
+    /// One of `Snapshot::clusters`.
+    pub cluster: ClusterId,
     /// Mirrored share: `numerator` of `denominator` requests. Default 1 of 1.
     pub numerator: u32,
     /// See `numerator`; never 0.

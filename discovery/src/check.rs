@@ -16,7 +16,7 @@ pub struct Summary {
     pub services: usize,
     /// EndpointSlices.
     pub slices: usize,
-    /// HTTPRoutes and GRPCRoutes.
+    /// Routes of all kinds.
     pub routes: usize,
     /// What is allowed but may not be meant, one line each: kinds that are not used, references
     /// that lead nowhere.
@@ -43,10 +43,9 @@ pub fn check(settings: &Settings) -> Result<Summary, Vec<ManifestError>> {
     for object in &objects {
         index.apply(Event::Apply(SourceId::Files, object.clone()));
     }
-    let services = index.services();
-    summary.services = services.iter().count();
+    summary.services = index.services().len();
     let known = |name: &NamespacedName, port: u16| {
-        services.get(name).is_some_and(|k| k.port(port).is_some())
+        index.service(name).is_some_and(|k| k.port(port).is_some())
     };
     for object in &objects {
         match object {
@@ -60,7 +59,7 @@ pub fn check(settings: &Settings) -> Result<Summary, Vec<ManifestError>> {
     }
     for listener in settings.listeners.iter().filter(|l| l.kind == Kind::Gateway) {
         let Some(service) = &listener.service else { continue };
-        if services.get(&NamespacedName::new(namespace.as_str(), service.as_str())).is_none() {
+        if index.service(&NamespacedName::new(namespace.as_str(), service.as_str())).is_none() {
             let name = &listener.name;
             summary.notes.push(format!("listener {name}: there is no service {service}: 500"));
         }

@@ -1,4 +1,4 @@
-//! What a source says: the same four events whatever it watches.
+//! What a source says: the same events whatever it watches.
 
 use std::fmt;
 

@@ -14,6 +14,7 @@ mod compile;
 #[path = "../tests/directory/mod.rs"]
 mod directory;
 mod event;
+mod graves;
 mod handle;
 mod index;
 pub mod mailbox;
@@ -26,15 +27,16 @@ mod status;
 mod thread;
 
 pub use check::{Summary, check};
-pub use compile::compile;
+pub use compile::{Compiler, compile};
 pub use event::{Event, SourceId};
+pub use graves::Graves;
 pub use handle::{Handle, spawn};
 pub use index::Index;
 pub use manifest::{Found, ManifestError, read};
 pub use object::{
-    Addresses, Backend, Endpoint, EndpointSlice, External, Kind, NamespacedName, Object,
-    ParentKind, ParentRef, Route, RouteKind, RouteMirror, RouteRule, Service, ServicePort,
-    SlicePort,
+    Addresses, Backend, Endpoint, EndpointSlice, External, Hints, Kind, NamespacedName, Object,
+    ParentKind, ParentRef, Route, RouteKind, RouteMirror, RouteRule, Service, ServiceKind,
+    ServicePort, SlicePort,
 };
 pub use settings::Settings;
 pub use settle::Settle;

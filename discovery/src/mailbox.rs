@@ -12,6 +12,8 @@ use std::sync::Arc;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, TrySendError, bounded, unbounded};
 use ringway_core::snapshot::Snapshot;
 
+use crate::graves::Graves;
+
 /// Discovery's end.
 #[derive(Debug)]
 pub struct Publisher {
@@ -67,11 +69,12 @@ impl Publisher {
         let _ = (&self.wake).write(&[1]);
     }
 
-    /// Frees what the worker has buried; whether the worker is still there.
-    pub fn sweep(&self) -> bool {
+    /// Frees what the worker has buried, but for routes that may be in use; whether the worker is
+    /// still there.
+    pub fn sweep(&self, graves: &mut Graves) -> bool {
         loop {
             match self.graveyard.try_recv() {
-                Ok(snapshot) => drop(snapshot),
+                Ok(snapshot) => graves.bury(&snapshot),
                 Err(TryRecvError::Empty) => return true,
                 Err(TryRecvError::Disconnected) => return false,
             }
@@ -156,9 +159,10 @@ mod tests {
         let weak = Arc::downgrade(&taken);
         mailbox.bury(taken);
         assert!(weak.upgrade().is_some(), "not freed by the worker");
-        assert!(publisher.sweep());
+        let mut graves = Graves::default();
+        assert!(publisher.sweep(&mut graves));
         assert!(weak.upgrade().is_none());
         drop(mailbox);
-        assert!(!publisher.sweep());
+        assert!(!publisher.sweep(&mut graves));
     }
 }

@@ -37,8 +37,7 @@ impl fmt::Display for NamespacedName {
     }
 }
 
-/// The kinds of objects. HTTPRoute and GRPCRoute are one kind of routes to the index, but may
-/// have the same name.
+/// The kinds of objects. All kinds of routes are one to the index, but may have the same name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// [`Service`]
@@ -49,11 +48,18 @@ pub enum Kind {
     HttpRoute,
     /// A GRPCRoute.
     GrpcRoute,
+    /// A TLSRoute.
+    TlsRoute,
+    /// A TCPRoute.
+    TcpRoute,
     /// [`Addresses`]
     Addresses,
 }
 
 impl Kind {
+    /// The first in their order.
+    pub(crate) const FIRST: Self = Self::Service;
+
     /// Its name in manifests.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -62,6 +68,8 @@ impl Kind {
             Self::Slice => "EndpointSlice",
             Self::HttpRoute => "HTTPRoute",
             Self::GrpcRoute => "GRPCRoute",
+            Self::TlsRoute => "TLSRoute",
+            Self::TcpRoute => "TCPRoute",
             Self::Addresses => "Addresses",
         }
     }
@@ -90,6 +98,8 @@ impl Object {
             Self::Route(route) => match route.kind {
                 RouteKind::Http => Kind::HttpRoute,
                 RouteKind::Grpc => Kind::GrpcRoute,
+                RouteKind::Tls => Kind::TlsRoute,
+                RouteKind::Tcp => Kind::TcpRoute,
             },
             Self::Addresses(_) => Kind::Addresses,
         }
@@ -112,10 +122,15 @@ impl Object {
 pub struct Service {
     /// Namespace and name.
     pub name: NamespacedName,
+    /// What it stands for.
+    pub kind: ServiceKind,
     /// Its ports. Never empty, except for an ExternalName without ports.
     pub ports: Vec<ServicePort>,
-    /// The virtual addresses; empty when headless.
+    /// The virtual addresses, that of its first family first; empty when it has none, and in
+    /// manifests that never saw an API server.
     pub cluster_ips: Vec<IpAddr>,
+    /// `internalTrafficPolicy: Local`: only endpoints on the client's own node. Default no.
+    pub local: bool,
     /// Endpoints that are known by DNS name only.
     pub externals: Vec<External>,
     /// How endpoints are chosen: annotation `balancer.ringway.io/kind`.
@@ -127,6 +142,19 @@ pub struct Service {
     pub opaque_ports: Option<Ports>,
     /// Whether ringways stand before its endpoints: annotation `ringway.io/meshed`.
     pub meshed: bool,
+}
+
+/// What a service stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ServiceKind {
+    /// A virtual address in front of its endpoints; also NodePort and LoadBalancer.
+    #[default]
+    ClusterIp,
+    /// `clusterIP: None`: its endpoints themselves, each with a name if it wants one. No parent of
+    /// routes (GEP-1294).
+    Headless,
+    /// A DNS name. No parent of routes either.
+    ExternalName,
 }
 
 /// One port of a service.
@@ -195,14 +223,27 @@ pub struct Endpoint {
     pub serving: bool,
     /// `conditions.terminating`; unknown is no.
     pub terminating: bool,
-    /// Name for people: `targetRef.name`, else `hostname`, else empty.
-    pub name: Arc<str>,
+    /// `targetRef.name`: the pod's. Endpoints of one pod have the same.
+    pub target: Option<Arc<str>>,
+    /// `hostname`: its name below that of a headless service.
+    pub hostname: Option<Arc<str>>,
     /// `zone`
     pub zone: Option<Arc<str>>,
     /// `nodeName`
     pub node: Option<Arc<str>>,
+    /// `hints`: which clients it is meant for.
+    pub hints: Option<Arc<Hints>>,
     /// Share relative to its siblings. Default 1; only `services:` can say otherwise.
     pub weight: u32,
     /// Whether a ringway stands before it: annotation `ringway.io/meshed` of its slice.
     pub meshed: bool,
+}
+
+/// Which clients an endpoint is meant for.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hints {
+    /// `forZones`
+    pub zones: Vec<Arc<str>>,
+    /// `forNodes`
+    pub nodes: Vec<Arc<str>>,
 }

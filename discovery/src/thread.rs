@@ -3,12 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ringway_core::snapshot::Listeners;
 use ringway_core::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
 
-use crate::compile::compile;
+use crate::compile::Compiler;
 use crate::event::{Event, SourceId};
+use crate::graves::Graves;
 use crate::index::Index;
 use crate::mailbox::Publisher;
 use crate::settings::Settings;
@@ -55,6 +57,7 @@ struct Thread {
     settings: Settings,
     clock: Clock,
     index: Index,
+    compiler: Compiler,
     settle: Settle,
     names: Names,
     /// The task that watches the directory; what it tells comes through `told`.
@@ -63,6 +66,9 @@ struct Thread {
     complaints: BTreeMap<SourceId, (Vec<String>, u64)>,
     publishers: Vec<Publisher>,
     generation: u64,
+    /// The routes published last.
+    present: Listeners,
+    graves: Graves,
     sweep: Option<(Instant, Duration)>,
     status: Arc<Mutex<Status>>,
 }
@@ -78,6 +84,7 @@ pub(crate) async fn run(
     let mut thread = Thread {
         clock: Clock::start(),
         index: Index::default(),
+        compiler: Compiler::default(),
         settle: Settle::new(QUIET, LIMIT),
         names,
         files: None,
@@ -85,6 +92,8 @@ pub(crate) async fn run(
         complaints: BTreeMap::new(),
         publishers,
         generation: 0,
+        present: Listeners::default(),
+        graves: Graves::default(),
         sweep: None,
         status,
         settings,
@@ -127,7 +136,7 @@ impl Thread {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Event(event) => self.apply(event),
+            Told::Events(events) => events.into_iter().for_each(|event| self.apply(event)),
             Told::Errors(source, errors) => {
                 let (now, count) = self.complaints.entry(source).or_default();
                 *count += u64::from(!errors.is_empty());
@@ -224,25 +233,30 @@ impl Thread {
 
     fn publish(&mut self, now: Instant) {
         self.generation += 1;
-        let snapshot = Arc::new(compile(&self.index, &self.settings, self.generation));
+        let snapshot =
+            Arc::new(self.compiler.update(&mut self.index, &self.settings, self.generation));
         tracing::info!(
             generation = self.generation,
             clusters = snapshot.clusters.len(),
-            endpoints = snapshot.clusters.iter().map(|c| c.endpoints.len()).sum::<usize>(),
             "snapshot published",
         );
+        self.present = snapshot.listeners.clone();
         for publisher in &self.publishers {
             publisher.publish(snapshot.clone());
         }
-        self.sweep = Some((now + FIRST_SWEEP, FIRST_SWEEP));
+        // One that is due stays due, or updates without end would put it off without end.
+        let due = self.sweep.map_or(now + FIRST_SWEEP, |(at, _)| at.min(now + FIRST_SWEEP));
+        self.sweep = Some((due, FIRST_SWEEP));
     }
 
     /// Frees what the workers are done with.
     fn sweep(&mut self, now: Instant) {
         for publisher in &self.publishers {
-            publisher.sweep();
+            publisher.sweep(&mut self.graves);
         }
-        let next = self.sweep.map(|(_, pause)| pause * 2).filter(|pause| *pause <= LAST_SWEEP);
+        let left = self.graves.free(&self.present);
+        let pause = self.sweep.map(|(_, pause)| pause * 2);
+        let next = pause.filter(|pause| left || *pause <= LAST_SWEEP).map(|p| p.min(LAST_SWEEP));
         self.sweep = next.map(|pause| (now + pause, pause));
     }
 
@@ -250,7 +264,8 @@ impl Thread {
         self.complaints.entry(SourceId::Names).or_default().0 = self.names.errors();
         let awaited = self.names.awaited_until(self.clock.now()).is_some();
         let sources = self.sources().map(|source| {
-            let (errors, failures) = self.complaints.get(&source).cloned().unwrap_or_default();
+            let (mut errors, failures) = self.complaints.get(&source).cloned().unwrap_or_default();
+            errors.extend(self.compiler.complaints(source).map(ToOwned::to_owned));
             SourceStatus {
                 name: source.as_str(),
                 complete: self.index.is_complete(source) && !(source == SourceId::Names && awaited),

@@ -1,7 +1,5 @@
 //! What a worker believes of the world, shown to the metrics and to the admin server.
 
-use std::rc::Rc;
-
 use serde_json::{Value, json};
 
 use crate::metrics::Gauge;
@@ -25,11 +23,11 @@ impl Worker {
     pub(crate) fn beliefs(&self) -> Value {
         self.publish_beliefs();
         let world = self.world.borrow();
-        let view = Rc::clone(world.view());
-        let clusters: Vec<Value> = (0_u32..)
-            .zip(&view.snapshot().clusters)
-            .filter_map(|(index, said)| {
-                let cluster = world.cluster(view.cluster(index)?)?;
+        let clusters: Vec<Value> = world
+            .clusters()
+            .into_iter()
+            .map(|cluster| {
+                let key = cluster.key();
                 let endpoints: Vec<Value> = world
                     .members(cluster)
                     .map(|endpoint| {
@@ -42,17 +40,17 @@ impl Worker {
                         })
                     })
                     .collect();
-                Some(json!({
-                    "namespace": &*said.key.namespace,
-                    "service": &*said.key.service,
-                    "port": said.key.port,
+                json!({
+                    "namespace": &*key.namespace,
+                    "service": &*key.service,
+                    "port": key.port,
                     "endpoints": endpoints,
-                }))
+                })
             })
             .collect();
         json!({
             "worker": self.index,
-            "generation": view.snapshot().generation,
+            "generation": world.snapshot().generation,
             "connections": self.connections.get(),
             "pooled": self.pool.len(),
             "clusters": clusters,

@@ -47,7 +47,7 @@ impl Server {
     pub fn echo() -> Self {
         Self::start(|mut stream| {
             let Ok(mut back) = stream.try_clone() else { return };
-            let _ = std::io::copy(&mut stream, &mut back);
+            let _ = io::copy(&mut stream, &mut back);
             let _ = back.shutdown(std::net::Shutdown::Write);
         })
     }
@@ -58,7 +58,7 @@ impl Server {
         Self::start(move |mut stream| {
             let Ok(mut back) = stream.try_clone() else { return };
             let _ = back.write_all(greeting);
-            let _ = std::io::copy(&mut stream, &mut back);
+            let _ = io::copy(&mut stream, &mut back);
         })
     }
 
@@ -158,7 +158,7 @@ impl Noise {
     ///
     /// # Errors
     /// When they are not taken.
-    pub fn send(mut self, mut to: &TcpStream, mut length: usize) -> std::io::Result<()> {
+    pub fn send(mut self, mut to: &TcpStream, mut length: usize) -> io::Result<()> {
         let mut sizes = Self(self.0 ^ 1);
         let mut block = Vec::new();
         while length > 0 {

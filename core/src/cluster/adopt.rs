@@ -1,16 +1,18 @@
-//! From one snapshot to the next: endpoints that stay keep what was learned of them.
+//! From one snapshot to the next, in steps of a bounded length: endpoints that stay keep what was
+//! learned of them.
 
 use std::num::NonZeroU32;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{ClusterId, ClusterState, EndpointId, EndpointState, Member, View, World};
+use super::merge::Merge;
+use super::{ClusterState, EndpointId, Member, View, World};
 use crate::policy::balance::Picker;
-use crate::policy::load::{Load, Params};
-use crate::snapshot::{Cluster, Endpoint, Snapshot};
-use crate::time::{Duration, Instant};
+use crate::policy::load::Params;
+use crate::snapshot::{Cluster, Snapshot};
+use crate::time::Instant;
 
-/// What adopting a snapshot changed.
+/// What a step of an adoption changed.
 #[derive(Debug, Default)]
 pub struct Adopted {
     /// Endpoints that are gone: none of them is picked again. Their pooled connections are to be
@@ -20,131 +22,183 @@ pub struct Adopted {
     pub added: usize,
 }
 
+/// A snapshot that a worker is about to adopt. First its clusters become known, then its routes,
+/// and at last what only the old routes named is forgotten: at each point the routes in use find
+/// their clusters.
+#[derive(Debug)]
+pub struct Adoption {
+    old: Arc<Snapshot>,
+    new: Arc<Snapshot>,
+    /// Clusters in slots before this one have been seen to.
+    slot: usize,
+    stage: Stage,
+    merge: Option<Merge>,
+    /// Members that no cluster has any more.
+    gone: Vec<Member>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Learn,
+    Forget,
+    Done,
+}
+
+impl Adoption {
+    /// Whether there is nothing left to do.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
+    /// The snapshot that is no longer in use when the adoption is done.
+    #[must_use]
+    pub fn into_old(self) -> Arc<Snapshot> {
+        self.old
+    }
+
+    /// The next slot in which the two snapshots differ.
+    fn next(&mut self) -> Option<usize> {
+        let slot = self.new.clusters.differs_from(&self.old.clusters, self.slot)?;
+        self.slot = slot + 1;
+        Some(slot)
+    }
+}
+
 impl World {
-    /// Takes `snapshot` as the present picture. Linear in its endpoints; exchanges under way keep
-    /// the view they were opened on.
+    /// Takes `snapshot` as the present picture, all at once. Exchanges under way keep the routes
+    /// they were opened on.
     pub fn adopt(&mut self, snapshot: Arc<Snapshot>, now: Instant) -> Adopted {
+        let mut adoption = self.begin_adoption(snapshot);
         let mut adopted = Adopted::default();
-        let mut old = std::mem::take(&mut self.by_key);
-        let mut clusters = Vec::with_capacity(snapshot.clusters.len());
-        for said in &snapshot.clusters {
-            let id = match self.by_key.get(&said.key) {
-                Some(&twice) => twice,
-                None => {
-                    let id = old.remove(&said.key).unwrap_or_else(|| self.insert_cluster(said));
-                    self.by_key.insert(said.key.clone(), id);
-                    self.update(id, said, now, &mut adopted);
-                    id
-                }
-            };
-            clusters.push(id);
+        while !adoption.is_done() {
+            let more = self.advance(&mut adoption, usize::MAX, now);
+            adopted.removed.extend(more.removed);
+            adopted.added += more.added;
         }
-        for id in old.into_values() {
-            for member in self.clusters.remove(id.index()).members {
-                self.retire(member.id, &mut adopted);
-            }
-        }
-        self.view = Rc::new(View { snapshot, clusters });
         adopted
     }
 
-    fn insert_cluster(&mut self, said: &Cluster) -> ClusterId {
-        let version = self.next_version();
-        let entry = self.clusters.vacant_entry();
-        let id = ClusterId::new(slab_key(entry.key()), version);
-        entry.insert(ClusterState {
-            id,
+    /// Prepares to take `snapshot` as the present picture. To be advanced until it is done before
+    /// another one is begun.
+    #[must_use]
+    pub fn begin_adoption(&self, snapshot: Arc<Snapshot>) -> Adoption {
+        Adoption {
+            old: Arc::clone(&self.snapshot),
+            new: snapshot,
+            slot: 0,
+            stage: Stage::Learn,
+            merge: None,
+            gone: Vec::new(),
+        }
+    }
+
+    /// Goes on with an adoption for about `steps` endpoints. What has not changed costs nothing.
+    pub fn advance(&mut self, adoption: &mut Adoption, steps: usize, now: Instant) -> Adopted {
+        let mut adopted = Adopted::default();
+        let mut left = steps;
+        while left > 0 && !adoption.is_done() {
+            left -= 1;
+            if let Some(member) = adoption.gone.pop() {
+                self.retire(member.id, &mut adopted);
+            } else if let Some(mut merge) = adoption.merge.take() {
+                left = merge.advance(self, left + 1, now);
+                if merge.is_done() {
+                    adopted.added += merge.added();
+                    left = left.saturating_sub(merge.effort());
+                    adoption.gone = self.finish(merge);
+                } else {
+                    adoption.merge = Some(merge);
+                }
+            } else {
+                self.turn_to_next(adoption);
+            }
+        }
+        adopted
+    }
+
+    /// Finds out what is to be done next.
+    fn turn_to_next(&mut self, adoption: &mut Adoption) {
+        match (adoption.stage, adoption.next()) {
+            (Stage::Learn, Some(slot)) => {
+                if let Some(said) = adoption.new.clusters.at(slot) {
+                    adoption.merge = Some(self.start(said));
+                }
+            }
+            (Stage::Learn, None) => {
+                let listeners = Arc::clone(&adoption.new.listeners);
+                if !self.view.ready || !Arc::ptr_eq(&self.view.listeners, &listeners) {
+                    self.view = Rc::new(View { listeners, ready: true });
+                }
+                self.snapshot = Arc::clone(&adoption.new);
+                (adoption.stage, adoption.slot) = (Stage::Forget, 0);
+            }
+            (Stage::Forget, Some(slot)) => {
+                adoption.gone = self.forget_cluster(slot, adoption).unwrap_or_default();
+            }
+            (Stage::Forget | Stage::Done, None) | (Stage::Done, _) => adoption.stage = Stage::Done,
+        }
+    }
+
+    /// Takes the place of the old snapshot's cluster in a slot away, if the new one has another
+    /// one there or none.
+    fn forget_cluster(&mut self, slot: usize, adoption: &Adoption) -> Option<Vec<Member>> {
+        let old = adoption.old.clusters.at(slot)?.id;
+        if adoption.new.clusters.at(slot).is_some_and(|new| new.id == old) {
+            return None;
+        }
+        let gone = match self.clusters.get_mut(slot) {
+            Some(place) if place.as_ref().is_some_and(|there| there.id == old) => place.take(),
+            _ => self.leaving.remove(&old),
+        };
+        gone.map(|cluster| cluster.members)
+    }
+
+    /// Makes sure that there is a cluster, and begins to bring it to what the snapshot says.
+    fn start(&mut self, said: &Arc<Cluster>) -> Merge {
+        let slot = said.id.slot();
+        if self.clusters.len() <= slot {
+            self.clusters.resize_with(slot + 1, || None);
+        }
+        let params = Params::of(said.balancer);
+        let place = &mut self.clusters[slot];
+        if let Some(other) = place.take_if(|there| there.id != said.id) {
+            self.leaving.insert(other.id, other);
+        }
+        let state = place.get_or_insert_with(|| ClusterState {
+            id: said.id,
             key: said.key.clone(),
             balancer: said.balancer,
-            params: Params::of(said.balancer),
+            params,
             connect_timeout: said.connect_timeout,
             protocol: said.protocol,
             members: Vec::new(),
             picker: Picker::default(),
         });
-        id
+        let rebuild = state.balancer != said.balancer;
+        state.balancer = said.balancer;
+        state.params = params;
+        state.connect_timeout = said.connect_timeout;
+        state.protocol = said.protocol;
+        if rebuild {
+            let weights = state.members.iter().map(|m| self.endpoints[m.id.index()].weight);
+            state.picker = Picker::new(said.balancer, weights, &mut self.rng);
+        }
+        Merge::new(Arc::clone(said))
     }
 
-    /// Brings one cluster to what the snapshot says, by a merge of two sorted lists.
-    fn update(&mut self, id: ClusterId, said: &Cluster, now: Instant, adopted: &mut Adopted) {
-        let params = Params::of(said.balancer);
-        let cluster = &mut self.clusters[id.index()];
-        let mut changed = cluster.balancer != said.balancer;
-        cluster.balancer = said.balancer;
-        cluster.params = params;
-        cluster.connect_timeout = said.connect_timeout;
-        cluster.protocol = said.protocol;
-        let old = std::mem::take(&mut cluster.members);
-        let rtt = self.starting_rtt(&old, &params);
-        let mut members = Vec::with_capacity(said.endpoints.len());
-        let mut old = old.into_iter().peekable();
-        for endpoint in sorted(&said.endpoints) {
-            while let Some(gone) = old.next_if(|member| member.address < endpoint.address) {
-                self.retire(gone.id, adopted);
-                changed = true;
-            }
-            let member = if let Some(kept) = old.next_if(|m| m.address == endpoint.address) {
-                let state = &mut self.endpoints[kept.id.index()];
-                changed |= state.weight != endpoint.weight;
-                state.weight = endpoint.weight;
-                state.name = Arc::clone(&endpoint.name);
-                state.meshed = endpoint.meshed;
-                state.params = params;
-                kept
-            } else {
-                changed = true;
-                adopted.added += 1;
-                let state = (endpoint, Load::new(rtt, now), params);
-                Member { address: endpoint.address, id: self.insert_endpoint(id, state) }
-            };
-            members.push(member);
-        }
-        for gone in old {
-            self.retire(gone.id, adopted);
-            changed = true;
-        }
+    /// Puts the merged members in the place of the old ones; those that are gone.
+    fn finish(&mut self, merge: Merge) -> Vec<Member> {
+        let Some(Some(cluster)) = self.clusters.get_mut(merge.slot()) else {
+            return Vec::new();
+        };
+        let (members, gone, changed) = merge.into_parts();
+        cluster.members = members;
         if changed {
-            let weights = members.iter().map(|member| self.endpoints[member.id.index()].weight);
-            let picker = Picker::new(said.balancer, weights, &mut self.rng);
-            self.clusters[id.index()].picker = picker;
+            let weights = cluster.members.iter().map(|m| self.endpoints[m.id.index()].weight);
+            cluster.picker = Picker::new(cluster.balancer, weights, &mut self.rng);
         }
-        self.clusters[id.index()].members = members;
-    }
-
-    fn insert_endpoint(
-        &mut self,
-        cluster: ClusterId,
-        (said, load, params): (&Endpoint, Load, Params),
-    ) -> EndpointId {
-        let version = self.next_version();
-        let entry = self.endpoints.vacant_entry();
-        let id = EndpointId::new(slab_key(entry.key()), version);
-        entry.insert(EndpointState {
-            id,
-            cluster,
-            address: said.address,
-            name: Arc::clone(&said.name),
-            weight: said.weight,
-            meshed: said.meshed,
-            load,
-            params,
-            removed: false,
-        });
-        id
-    }
-
-    /// What a new endpoint is assumed to take: the mean of its measured siblings, at most the
-    /// default. Beside siblings of 1 ms the default of 30 ms alone would keep a new endpoint
-    /// without traffic for half a minute, until its estimate has faded.
-    fn starting_rtt(&self, siblings: &[Member], params: &Params) -> Duration {
-        let (mut sum, mut count) = (Duration::ZERO, 0);
-        for member in siblings {
-            if let Some(latency) = self.endpoints[member.id.index()].latency() {
-                sum = sum.saturating_add(latency);
-                count += 1;
-            }
-        }
-        sum.checked_div(count).unwrap_or(params.default_rtt).min(params.default_rtt)
+        gone
     }
 
     /// An endpoint is gone; while tickets are open its state stays.
@@ -157,24 +211,8 @@ impl World {
         }
     }
 
-    fn next_version(&mut self) -> NonZeroU32 {
+    pub(super) fn next_version(&mut self) -> NonZeroU32 {
         self.version = self.version.wrapping_add(1);
         NonZeroU32::new(self.version).unwrap_or(NonZeroU32::MIN)
     }
-}
-
-/// The endpoints sorted by address without repetition, as a snapshot promises; sorted here if it
-/// breaks its promise, because learned state hangs on the order.
-fn sorted(endpoints: &[Endpoint]) -> impl Iterator<Item = &Endpoint> {
-    let mut order: Vec<&Endpoint> = endpoints.iter().collect();
-    if !endpoints.is_sorted_by(|a, b| a.address < b.address) {
-        order.sort_by_key(|endpoint| endpoint.address);
-        order.dedup_by_key(|endpoint| endpoint.address);
-    }
-    order.into_iter()
-}
-
-/// Slab keys are dense and far below `u32::MAX`.
-fn slab_key(key: usize) -> u32 {
-    u32::try_from(key).unwrap_or(u32::MAX)
 }

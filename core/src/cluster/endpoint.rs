@@ -1,22 +1,16 @@
-//! One endpoint as a worker knows it, and the keys by which it is known.
+//! One endpoint as a worker knows it, and the key by which it is known.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use crate::policy::load::{Load, Params};
+use crate::snapshot::ClusterId;
 use crate::time::Duration;
 
 /// Names an endpoint within one worker. Never used for another endpoint later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EndpointId {
-    key: u32,
-    version: NonZeroU32,
-}
-
-/// Names a cluster within one worker. Never used for another cluster later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClusterId {
     key: u32,
     version: NonZeroU32,
 }
@@ -28,18 +22,6 @@ impl EndpointId {
 
     /// A small number, unique among the endpoints known at the same time: an index for tables
     /// kept beside the world's. Compare whole ids before trusting such an entry.
-    #[must_use]
-    pub const fn index(self) -> usize {
-        self.key as usize
-    }
-}
-
-impl ClusterId {
-    pub(super) const fn new(key: u32, version: NonZeroU32) -> Self {
-        Self { key, version }
-    }
-
-    /// See `EndpointId::index`.
     #[must_use]
     pub const fn index(self) -> usize {
         self.key as usize

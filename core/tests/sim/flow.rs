@@ -8,7 +8,7 @@ use ringway_core::record::Classification;
 use ringway_core::snapshot::{Balancer, Mirror, PathRewrite, Redirect, Rule, Timeouts};
 use ringway_core::time::{Duration, Instant};
 
-use crate::world::{GET, cluster, head, snapshot, split};
+use crate::world::{GET, cluster, head, id, snapshot, split};
 
 const NOW: Instant = Instant::ZERO;
 const REFUSED: Fault = Fault::upstream(Stage::Connect, Cause::Refused);
@@ -158,7 +158,7 @@ fn redirects_point_where_gateway_api_says() {
 
 #[test]
 fn mirrors_are_sampled_and_hold_no_ticket() {
-    let mirror = |numerator| Mirror { cluster: 0, numerator, denominator: 4 };
+    let mirror = |numerator| Mirror { cluster: id(0), numerator, denominator: 4 };
     let rule = Rule { mirrors: vec![mirror(1), mirror(4), mirror(0)], ..split(&[(Some(0), 1)]) };
     let mut world = world(rule, &[(0, 1)]);
     let mut sent = [0; 3];
@@ -170,6 +170,6 @@ fn mirrors_are_sampled_and_hold_no_ticket() {
         flow.close(End::default(), &mut world, NOW);
     }
     assert!(sent[0].abs_diff(1_000) < 140 && sent[1] == 4_000 && sent[2] == 0, "{sent:?}");
-    let cluster = world.clusters().next().unwrap();
+    let cluster = world.clusters()[0];
     assert!(world.members(cluster).all(|endpoint| endpoint.outstanding() == 0));
 }

@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
+mod adoption;
 mod endpoint;
 mod flow;
 mod opaque;

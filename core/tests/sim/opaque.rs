@@ -21,7 +21,7 @@ fn world(endpoints: u16) -> World {
 }
 
 fn outstanding(world: &World) -> Vec<u32> {
-    let cluster = world.clusters().next().unwrap();
+    let cluster = world.clusters()[0];
     world.members(cluster).map(ringway_core::cluster::EndpointState::outstanding).collect()
 }
 

@@ -109,7 +109,7 @@ fn what_was_learned_survives_with_the_endpoint() {
     drive(&mut world, Instant::ZERO, 1_000, |n| Some(if n == 0 { 300 } else { 2 }));
     let now = Instant::ZERO + Duration::from_secs(2);
     let state = |world: &World| -> Vec<_> {
-        let cluster = world.clusters().next().unwrap();
+        let cluster = world.clusters()[0];
         let members = world.members(cluster);
         members.map(|e| (number(e.address()), e.id(), e.latency())).collect()
     };
@@ -118,7 +118,7 @@ fn what_was_learned_survives_with_the_endpoint() {
         cluster("new", Balancer::RoundRobin, &TEN),
         cluster("a", Balancer::default(), &[(0, 1), (2, 4), (3, 1)]),
     ];
-    let adopted = world.adopt(snapshot(2, split(&[(Some(1), 1)]), clusters), now);
+    let adopted = world.adopt(snapshot(2, split(&[(Some(0), 1)]), clusters), now);
     assert_eq!((adopted.removed, adopted.added), (vec![before[1].1], 11));
     let after = state(&world);
     assert_eq!((after[0], after[1]), (before[0], before[2]), "0 and 2 keep id and latency");
@@ -148,7 +148,7 @@ fn ids_are_not_used_twice() {
         let clusters = vec![cluster("a", Balancer::default(), &[(n, 1)])];
         let next = snapshot(generation, split(&[(Some(0), 1)]), clusters);
         let added = world.adopt(next, Instant::ZERO).added;
-        let cluster = world.clusters().next().unwrap();
+        let cluster = world.clusters()[0];
         let id = world.members(cluster).next().unwrap().id();
         assert_eq!(seen.insert(id), added == 1);
     }

@@ -241,7 +241,7 @@ impl Simulation {
         for (&id, &open) in &self.open {
             assert_eq!(self.world.endpoint(id).unwrap().outstanding(), open);
         }
-        let cluster = self.world.clusters().next().unwrap();
+        let cluster = self.world.clusters()[0];
         for endpoint in self.world.members(cluster) {
             let open = self.open.get(&endpoint.id()).copied().unwrap_or(0);
             assert_eq!(endpoint.outstanding(), open);

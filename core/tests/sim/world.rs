@@ -6,8 +6,8 @@ use std::sync::Arc;
 use ringway_core::message::{Connection, Framing, Method, RequestHead, Upgrade, Version};
 use ringway_core::policy::route::RouteTableBuilder;
 use ringway_core::snapshot::{
-    Backend, Balancer, Cluster, ClusterKey, Endpoint, Filters, ListenerRoutes, Protocol, Rule,
-    Snapshot,
+    Backend, Balancer, Cluster, ClusterId, ClusterKey, Endpoint, Filters, ListenerRoutes, Protocol,
+    Rule, Snapshot,
 };
 use ringway_core::time::Duration;
 
@@ -21,9 +21,15 @@ pub(crate) fn number(address: SocketAddr) -> u16 {
     address.port() - 1000
 }
 
-/// A cluster of `(endpoint, weight)`.
+/// The cluster whose name begins with letter number `n` of the alphabet.
+pub(crate) const fn id(n: u32) -> ClusterId {
+    ClusterId::nth(n)
+}
+
+/// A cluster of `(endpoint, weight)`, known by the first letter of its name.
 pub(crate) fn cluster(name: &str, balancer: Balancer, endpoints: &[(u16, u32)]) -> Cluster {
     Cluster {
+        id: id(u32::from(name.as_bytes()[0] - b'a')),
         key: ClusterKey { namespace: "default".into(), service: name.into(), port: 80 },
         balancer,
         connect_timeout: Duration::from_secs(1),
@@ -42,7 +48,11 @@ pub(crate) fn cluster(name: &str, balancer: Balancer, endpoints: &[(u16, u32)]) 
 
 /// A rule that splits among clusters by weight.
 pub(crate) fn split(backends: &[(Option<u32>, u32)]) -> Rule {
-    let backend = |&(cluster, weight)| Backend { cluster, weight, filters: Filters::default() };
+    let backend = |&(cluster, weight): &(Option<u32>, u32)| Backend {
+        cluster: cluster.map(id),
+        weight,
+        filters: Filters::default(),
+    };
     Rule { backends: backends.iter().map(backend).collect(), ..Rule::default() }
 }
 
@@ -51,13 +61,14 @@ pub(crate) fn split(backends: &[(Option<u32>, u32)]) -> Rule {
 pub(crate) fn snapshot(generation: u64, rule: Rule, clusters: Vec<Cluster>) -> Arc<Snapshot> {
     let mut table = RouteTableBuilder::new();
     table.add(&[], Vec::new(), rule.clone()).unwrap();
-    let listeners = vec![ListenerRoutes {
+    let listeners = [Arc::new(ListenerRoutes {
         name: "main".into(),
         table: table.build(),
         protocol: Protocol::Detect,
         opaque: Some(rule),
-    }];
-    Arc::new(Snapshot { generation, listeners, clusters })
+    })];
+    let clusters = clusters.into_iter().collect();
+    Arc::new(Snapshot { generation, listeners: listeners.into(), clusters })
 }
 
 /// A request.

@@ -1,27 +1,43 @@
-//! All that the sources have said: a pure fold over their events.
+//! All that the sources have said: a pure fold over their events, which also notes what they have
+//! changed.
 
 mod picture;
 mod routes;
-mod services;
-mod slices;
+mod subject;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::event::{Event, SourceId};
+use crate::object::{EndpointSlice, Kind, NamespacedName, Object, Service, ServicePort};
 
 use picture::Picture;
 pub(crate) use routes::Routes;
-pub(crate) use services::{Known, Services};
-pub(crate) use slices::Endpoints;
+pub(crate) use subject::{Changes, Subject};
 
 /// All that the sources have said. The order of events of different objects leaves no trace.
-#[derive(Debug, Default, Clone, PartialEq)]
+#[derive(Debug, Default, Clone)]
 pub struct Index {
     pictures: BTreeMap<SourceId, Picture>,
     /// Pictures between `Init` and `InitDone`.
     staged: BTreeMap<SourceId, Picture>,
     complete: BTreeSet<SourceId>,
+    changes: Changes,
+}
+
+/// A service and which source it is believed from.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Known<'i> {
+    pub(crate) source: SourceId,
+    pub(crate) service: &'i Service,
+}
+
+impl<'i> Known<'i> {
+    /// The port of that number.
+    pub(crate) fn port(&self, number: u16) -> Option<&'i ServicePort> {
+        self.service.ports.iter().find(|port| port.port == number)
+    }
 }
 
 impl Index {
@@ -34,23 +50,30 @@ impl Index {
             }
             Event::Apply(source, object) => match self.staged.get_mut(&source) {
                 Some(staged) => {
-                    staged.apply(object);
+                    staged.apply(object, &mut Changes::default());
                     false
                 }
-                None => self.pictures.entry(source).or_default().apply(object),
+                None => self.pictures.entry(source).or_default().apply(object, &mut self.changes),
             },
             Event::Delete(source, kind, name) => match self.staged.get_mut(&source) {
                 Some(staged) => {
-                    staged.delete(kind, &name);
+                    staged.delete(kind, &name, &mut Changes::default());
                     false
                 }
-                None => self.pictures.entry(source).or_default().delete(kind, &name),
+                None => {
+                    let picture = self.pictures.entry(source).or_default();
+                    picture.delete(kind, &name, &mut self.changes)
+                }
             },
             Event::InitDone(source) => {
                 let first = self.complete.insert(source);
                 let Some(new) = self.staged.remove(&source) else { return first };
-                let old = self.pictures.insert(source, new);
-                first || old.as_ref() != self.pictures.get(&source)
+                let old = self.pictures.entry(source).or_default();
+                let changed = old.differ(&new, &mut self.changes);
+                if changed {
+                    *old = new;
+                }
+                first || changed
             }
         }
     }
@@ -59,7 +82,8 @@ impl Index {
     pub fn forget(&mut self, source: SourceId) -> bool {
         self.staged.remove(&source);
         self.complete.remove(&source);
-        self.pictures.remove(&source).is_some_and(|picture| picture.len() > 0)
+        let Some(picture) = self.pictures.remove(&source) else { return false };
+        picture.differ(&Picture::default(), &mut self.changes)
     }
 
     /// Waits for a new whole picture of a source; the old one stays until then.
@@ -83,25 +107,86 @@ impl Index {
     /// The DNS names that endpoints of services are known by.
     #[must_use]
     pub fn wanted_names(&self) -> BTreeSet<Arc<str>> {
-        let services = self.services();
-        let externals = services.iter().flat_map(|known| &known.service.externals);
-        externals.map(|external| external.host.clone()).collect()
+        let used = self.pictures.iter().flat_map(|(source, picture)| {
+            picture
+                .externals()
+                .filter(|(_, name)| self.service(name).is_some_and(|k| k.source == *source))
+        });
+        used.map(|(host, _)| host.clone()).collect()
     }
 
-    /// The services, each as the first source knows it.
-    pub(crate) fn services(&self) -> Services<'_> {
-        let pictures = self.pictures.iter();
-        Services::new(pictures.map(|(source, picture)| (*source, picture.services())))
+    /// What has changed since this was asked the last time.
+    pub(crate) fn take_changes(&mut self) -> Changes {
+        std::mem::take(&mut self.changes)
     }
 
-    /// The endpoints of services.
-    pub(crate) fn endpoints(&self) -> Endpoints<'_> {
-        let slices = self.pictures.iter().map(|(source, picture)| (*source, picture.slices()));
-        Endpoints::new(slices, self.pictures.values().flat_map(Picture::addresses))
+    /// The service of that name, as the first source knows it.
+    pub(crate) fn service(&self, name: &NamespacedName) -> Option<Known<'_>> {
+        self.pictures.iter().find_map(|(source, picture)| match picture.get(Kind::Service, name) {
+            Some(Object::Service(service)) => Some(Known { source: *source, service }),
+            _ => None,
+        })
     }
 
-    /// The routes in the order of their precedence.
-    pub(crate) fn routes(&self) -> Routes<'_> {
-        Routes::new(self.pictures.values().flat_map(Picture::routes))
+    /// The names of all services.
+    pub(crate) fn services(&self) -> BTreeSet<NamespacedName> {
+        let pictures = self.pictures.values();
+        pictures.flat_map(|picture| picture.names(Kind::Service)).cloned().collect()
+    }
+
+    /// The cluster IPs that any source gives a service.
+    pub(crate) fn claims(&self, name: &NamespacedName) -> BTreeSet<IpAddr> {
+        let said = self.pictures.values().filter_map(|p| p.get(Kind::Service, name));
+        said.flat_map(|object| match object {
+            Object::Service(service) => service.cluster_ips.as_slice(),
+            _ => &[],
+        })
+        .copied()
+        .collect()
+    }
+
+    /// The service that has a cluster IP; where several say so, the first by name.
+    pub(crate) fn owner(&self, address: IpAddr) -> Option<NamespacedName> {
+        self.named(&Subject::ClusterIp(address)).into_iter().find(|name| {
+            self.service(name).is_some_and(|known| known.service.cluster_ips.contains(&address))
+        })
+    }
+
+    /// The names of the services that are about something, and perhaps of a few that were
+    /// superseded by another source.
+    pub(crate) fn named(&self, subject: &Subject) -> BTreeSet<NamespacedName> {
+        let pictures = self.pictures.values();
+        pictures.flat_map(|picture| picture.about(subject)).map(Object::name).collect()
+    }
+
+    /// What its source knows of the endpoints of a service.
+    pub(crate) fn slices(&self, known: &Known<'_>) -> impl Iterator<Item = &EndpointSlice> {
+        let picture = self.pictures.get(&known.source);
+        let subject = Subject::Endpoints(known.service.name.clone());
+        picture.into_iter().flat_map(move |p| p.about(&subject)).filter_map(|object| match object {
+            Object::Slice(slice) => Some(slice),
+            _ => None,
+        })
+    }
+
+    /// What a DNS name resolves to.
+    pub(crate) fn resolved(&self, host: &Arc<str>) -> &[IpAddr] {
+        let name = NamespacedName { namespace: "".into(), name: host.clone() };
+        let found = self.pictures.values().find_map(|p| p.get(Kind::Addresses, &name));
+        match found {
+            Some(Object::Addresses(addresses)) => &addresses.addresses,
+            _ => &[],
+        }
+    }
+
+    /// The routes that are attached to something, in the order of their precedence.
+    pub(crate) fn routes(&self, subject: &Subject) -> Routes<'_> {
+        let pictures = self.pictures.values();
+        Routes::new(pictures.flat_map(|picture| picture.about(subject)).filter_map(|object| {
+            match object {
+                Object::Route(route) => Some(route),
+                _ => None,
+            }
+        }))
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::object::{NamespacedName, ParentKind, ParentRef, Route, RouteKind, ServicePort};
 
-/// All routes: the oldest first, then by namespace and name (Gateway API).
+/// Routes: the oldest first, then by namespace and name (Gateway API).
 #[derive(Debug)]
 pub(crate) struct Routes<'i>(Vec<&'i Route>);
 
@@ -10,6 +10,8 @@ impl<'i> Routes<'i> {
     pub(super) fn new(routes: impl Iterator<Item = &'i Route>) -> Self {
         let mut routes: Vec<_> = routes.collect();
         routes.sort_by_key(|r| (&r.created, &r.name, r.kind));
+        // One that names its parent several times is one route all the same.
+        routes.dedup_by(|a, b| std::ptr::eq(*a, *b));
         Self(routes)
     }
 
@@ -20,14 +22,15 @@ impl<'i> Routes<'i> {
                 && (&*parent.name.name == listener || parent.section.as_deref() == Some(listener))
                 && parent.port.is_none_or(|number| number == port)
         };
-        self.0.iter().filter(|r| r.parents.iter().any(attached)).copied().collect()
+        let used = self.0.iter().filter(|r| r.kind != RouteKind::Tls);
+        used.filter(|r| r.parents.iter().any(attached)).copied().collect()
     }
 
     /// The routes of a service's port for clients in `namespace`.
     ///
     /// Routes from the client's namespace (consumer routes) replace those from the service's own
-    /// (producer routes); routes from elsewhere do not apply. GRPCRoutes replace HTTPRoutes
-    /// (GEP-1426, GEP-1294).
+    /// (producer routes); routes from elsewhere do not apply (GEP-1294). Of several kinds the most
+    /// specific replaces the others: GRPCRoute, HTTPRoute, TLSRoute, TCPRoute (GEP-1426).
     pub(crate) fn of_service(
         &self,
         service: &NamespacedName,
@@ -48,9 +51,8 @@ impl<'i> Routes<'i> {
         if routes.is_empty() {
             routes = from(&service.namespace);
         }
-        if routes.iter().any(|r| r.kind == RouteKind::Grpc) {
-            routes.retain(|r| r.kind == RouteKind::Grpc);
-        }
+        let first = routes.iter().map(|route| route.kind).min();
+        routes.retain(|route| Some(route.kind) == first);
         routes
     }
 }

@@ -12,6 +12,7 @@ mod metadata;
 mod route;
 mod service;
 mod slice;
+mod stream;
 mod tree;
 mod value;
 
@@ -22,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use ringway_config::Problem;
 
-use crate::object::{Kind, NamespacedName, Object};
+use crate::object::{Kind, NamespacedName, Object, RouteKind};
 use cursor::{Cursor, Place, Report};
 
 /// One problem of one manifest.
@@ -68,6 +69,16 @@ impl Parsed {
     pub(crate) fn broken(problem: Problem) -> Self {
         Self { problems: vec![problem], ..Self::default() }
     }
+
+    /// Its objects, in the file's order.
+    pub(crate) fn objects(&self) -> impl Iterator<Item = &Object> {
+        self.objects.iter().map(|(object, _)| object)
+    }
+
+    /// What was not used, one line each, each with its place.
+    pub(crate) fn notes(&self) -> &[String] {
+        &self.notes
+    }
 }
 
 /// Reads manifests: several files, each with any number of documents (YAML or JSON). Objects that
@@ -96,11 +107,26 @@ pub(crate) fn parse(bytes: &[u8], namespace: &str) -> Parsed {
 /// Puts files together.
 ///
 /// # Errors
-/// Every problem of any file, and every object that is there twice.
+/// As [`verify`].
 pub(crate) fn join<'a>(
-    files: impl Iterator<Item = (&'a Path, &'a Parsed)>,
+    files: impl Iterator<Item = (&'a Path, &'a Parsed)> + Clone,
 ) -> Result<Found, Vec<ManifestError>> {
+    verify(files.clone())?;
     let mut found = Found::default();
+    for (file, parsed) in files {
+        found.objects.extend(parsed.objects().cloned());
+        found.notes.extend(parsed.notes.iter().map(|note| format!("{}:{note}", file.display())));
+    }
+    Ok(found)
+}
+
+/// Whether files can be put together.
+///
+/// # Errors
+/// Every problem of any file, and every object that is there twice.
+pub(crate) fn verify<'a>(
+    files: impl Iterator<Item = (&'a Path, &'a Parsed)>,
+) -> Result<(), Vec<ManifestError>> {
     let mut errors = Vec::new();
     let mut seen: BTreeMap<(Kind, NamespacedName), (&Path, usize)> = BTreeMap::new();
     for (file, parsed) in files {
@@ -108,18 +134,14 @@ pub(crate) fn join<'a>(
         for (object, place) in &parsed.objects {
             match seen.entry((object.kind(), object.name())) {
                 Entry::Occupied(first) => problems.push(twice(first.key(), *first.get(), *place)),
-                Entry::Vacant(free) => {
-                    free.insert((file, place.0));
-                    found.objects.push(object.clone());
-                }
+                Entry::Vacant(free) => _ = free.insert((file, place.0)),
             }
         }
         problems.sort_by_key(|problem| (problem.line, problem.column));
         let located = |problem| ManifestError { file: file.to_owned(), problem };
         errors.extend(problems.into_iter().map(located));
-        found.notes.extend(parsed.notes.iter().map(|note| format!("{}:{note}", file.display())));
     }
-    if errors.is_empty() { Ok(found) } else { Err(errors) }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn twice(
@@ -163,6 +185,8 @@ fn object(root: &Cursor<'_>, version: &str, kind: &str, namespace: &str) -> Opti
         ("", "Service") | ("discovery.k8s.io", "EndpointSlice") => &["v1"],
         ("gateway.networking.k8s.io", "HTTPRoute") => &["v1", "v1beta1"],
         ("gateway.networking.k8s.io", "GRPCRoute") => &["v1"],
+        ("gateway.networking.k8s.io", "TLSRoute") => &["v1", "v1alpha3", "v1alpha2"],
+        ("gateway.networking.k8s.io", "TCPRoute") => &["v1", "v1alpha2"],
         _ => {
             root.note(&format!("{kind} ({version}) is not used"));
             return None;
@@ -178,7 +202,9 @@ fn object(root: &Cursor<'_>, version: &str, kind: &str, namespace: &str) -> Opti
         "Service" => service::decode(root, namespace).map(Object::Service),
         "EndpointSlice" => slice::decode(root, namespace).map(Object::Slice),
         "HTTPRoute" => route::decode(root, namespace).map(Object::Route),
-        _ => grpc::decode(root, namespace).map(Object::Route),
+        "GRPCRoute" => grpc::decode(root, namespace).map(Object::Route),
+        "TLSRoute" => stream::decode(root, namespace, RouteKind::Tls).map(Object::Route),
+        _ => stream::decode(root, namespace, RouteKind::Tcp).map(Object::Route),
     }
 }
 

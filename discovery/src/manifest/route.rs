@@ -1,4 +1,4 @@
-//! HTTPRoute, and what GRPCRoute shares with it.
+//! HTTPRoute, and what the other kinds of routes share with it.
 
 use std::sync::Arc;
 
@@ -42,7 +42,7 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Route> {
     Some(route)
 }
 
-/// What both kinds have, with rules read by `rule`.
+/// What all kinds have, with rules read by `rule`.
 pub(super) fn shared(
     root: &Cursor<'_>,
     namespace: &str,

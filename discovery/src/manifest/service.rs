@@ -1,20 +1,19 @@
 //! Service.
 
 use std::net::IpAddr;
-use std::sync::Arc;
 
 use ringway_config::{NotPorts, Ports};
 use ringway_core::snapshot::Balancer;
 
 use super::cursor::Cursor;
 use super::{metadata, value};
-use crate::object::{External, Service, ServicePort};
+use crate::object::{External, Service, ServiceKind, ServicePort};
 
 pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
     let name = metadata::name(root, namespace)?;
     let spec = root.need_map("spec")?;
     let kind = kind(&spec);
-    let external = kind.as_deref() == Some("ExternalName");
+    let external = kind == ServiceKind::ExternalName;
     if !external {
         spec.need("ports")?;
     }
@@ -22,8 +21,10 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
     let timeout = metadata::annotation(root, "balancer.ringway.io/connect-timeout");
     Some(Service {
         name,
+        kind,
         ports,
-        cluster_ips: cluster_ips(&spec),
+        cluster_ips: if external { Vec::new() } else { cluster_ips(&spec) },
+        local: local(&spec),
         externals: if external { external_name(&spec).into_iter().collect() } else { Vec::new() },
         balancer: balancer(root),
         connect_timeout: timeout.and_then(|timeout| value::duration(&timeout)).flatten(),
@@ -32,13 +33,31 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
     })
 }
 
-fn kind(spec: &Cursor<'_>) -> Option<Arc<str>> {
-    let kind = spec.get("type")?;
-    let text = kind.as_text()?;
-    if !["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"].contains(&&*text) {
-        kind.wrong("ClusterIP, NodePort, LoadBalancer or ExternalName", "");
+fn kind(spec: &Cursor<'_>) -> ServiceKind {
+    match spec.get("type").and_then(|kind| Some((kind.as_text()?, kind))) {
+        Some((text, _)) if &*text == "ExternalName" => return ServiceKind::ExternalName,
+        Some((text, kind)) if !["ClusterIP", "NodePort", "LoadBalancer"].contains(&&*text) => {
+            kind.wrong("ClusterIP, NodePort, LoadBalancer or ExternalName", "");
+        }
+        _ => {}
     }
-    Some(text)
+    match spec.get("clusterIP").and_then(|address| address.as_text()).as_deref() {
+        Some("None") => ServiceKind::Headless,
+        _ => ServiceKind::ClusterIp,
+    }
+}
+
+/// `internalTrafficPolicy`
+fn local(spec: &Cursor<'_>) -> bool {
+    let Some(policy) = spec.get("internalTrafficPolicy") else { return false };
+    match policy.as_text().as_deref() {
+        Some("Local") => true,
+        Some("Cluster") | None => false,
+        Some(_) => {
+            policy.wrong("Cluster or Local", "");
+            false
+        }
+    }
 }
 
 fn port(port: &Cursor<'_>) -> Option<ServicePort> {

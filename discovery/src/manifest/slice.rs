@@ -1,10 +1,12 @@
 //! EndpointSlice.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use super::cursor::Cursor;
 use super::metadata;
-use crate::object::{Endpoint, EndpointSlice, SlicePort};
+use crate::object::{Endpoint, EndpointSlice, Hints, SlicePort};
 
 /// The label that ties a slice to its service.
 const SERVICE: &str = "kubernetes.io/service-name";
@@ -29,11 +31,12 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<EndpointSlice
     }
     let endpoints = root.maps("endpoints");
     let meshed = metadata::meshed(root);
+    let mut words = Words::default();
     Some(EndpointSlice {
         name,
         service,
         ports: root.maps("ports").iter().filter_map(port).collect(),
-        endpoints: endpoints.iter().filter_map(|e| endpoint(e, meshed)).collect(),
+        endpoints: endpoints.iter().filter_map(|e| endpoint(e, meshed, &mut words)).collect(),
     })
 }
 
@@ -46,7 +49,39 @@ fn port(port: &Cursor<'_>) -> Option<SlicePort> {
     Some(SlicePort { name, port: port.port("port")? })
 }
 
-fn endpoint(endpoint: &Cursor<'_>, meshed: bool) -> Option<Endpoint> {
+/// What the endpoints of a slice have in common is kept once.
+#[derive(Default)]
+struct Words {
+    names: BTreeSet<Arc<str>>,
+    hints: Vec<Arc<Hints>>,
+}
+
+impl Words {
+    fn name(&mut self, name: Arc<str>) -> Arc<str> {
+        if let Some(known) = self.names.get(&name) {
+            return known.clone();
+        }
+        self.names.insert(name.clone());
+        name
+    }
+
+    fn hints(&mut self, cursor: &Cursor<'_>) -> Option<Arc<Hints>> {
+        let cursor = cursor.map("hints")?;
+        let mut list = |key| -> Vec<_> {
+            let names = cursor.maps(key).into_iter().filter_map(|one| one.need_text("name"));
+            names.map(|name| self.name(name)).collect()
+        };
+        let hints = Hints { zones: list("forZones"), nodes: list("forNodes") };
+        if let Some(known) = self.hints.iter().find(|known| ***known == hints) {
+            return Some(Arc::clone(known));
+        }
+        let hints = Arc::new(hints);
+        self.hints.push(Arc::clone(&hints));
+        Some(hints)
+    }
+}
+
+fn endpoint(endpoint: &Cursor<'_>, meshed: bool, words: &mut Words) -> Option<Endpoint> {
     endpoint.need("addresses")?;
     let addresses: Vec<_> = endpoint.list("addresses").iter().filter_map(address).collect();
     let conditions = endpoint.map("conditions");
@@ -58,9 +93,11 @@ fn endpoint(endpoint: &Cursor<'_>, meshed: bool) -> Option<Endpoint> {
         ready,
         serving: condition("serving").unwrap_or(ready),
         terminating: condition("terminating").unwrap_or(false),
-        name: pod.or_else(|| endpoint.text("hostname")).unwrap_or_else(|| "".into()),
-        zone: endpoint.text("zone"),
-        node: endpoint.text("nodeName"),
+        target: pod,
+        hostname: endpoint.text("hostname"),
+        zone: endpoint.text("zone").map(|zone| words.name(zone)),
+        node: endpoint.text("nodeName").map(|node| words.name(node)),
+        hints: words.hints(endpoint),
         weight: 1,
         meshed,
     })

@@ -132,3 +132,92 @@ fn opaque_ports_are_read_from_linkerd_s_annotation() {
                     expected ports such as `25,587,4000-4100`";
     assert_eq!(errors.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
 }
+
+#[test]
+fn values_that_do_not_exist_are_refused_where_they_stand() {
+    let service = |spec: &str| {
+        format!("apiVersion: v1\nkind: Service\nmetadata: {{name: a}}\nspec: {spec}\n")
+    };
+    let slice = |kind: &str, rest: &str| {
+        format!(
+            "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\nmetadata: {{name: a-1, labels: \
+             {{kubernetes.io/service-name: a}}}}\naddressType: {kind}\n{rest}\n"
+        )
+    };
+    let endpoint = |more: &str| format!("endpoints: [{{addresses: [10.0.0.1], {more}}}]");
+    let route = |kind: &str, rule: &str| {
+        format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: a}}\n\
+             spec: {{rules: [{rule}]}}\n"
+        )
+    };
+    let rows = [
+        (service("{ports: [{port: 0}]}"), "spec.ports[0].port"),
+        (service("{ports: [{port: 80, targetPort: 65536}]}"), "spec.ports[0].targetPort"),
+        (service("{ports: [{port: 80}], type: Balanced}"), "spec.type"),
+        (
+            service("{ports: [{port: 80}], internalTrafficPolicy: Near}"),
+            "spec.internalTrafficPolicy",
+        ),
+        (service("{ports: [{port: 80}], clusterIP: 10.0.0.300}"), "spec.clusterIP"),
+        (service("{type: ExternalName}"), "spec.externalName"),
+        (slice("IPv5", "endpoints: []"), "addressType"),
+        (slice("IPv4", "ports: [{port: 70000}]\nendpoints: []"), "ports[0].port"),
+        (slice("IPv4", &endpoint("conditions: {ready: maybe}")), "endpoints[0].conditions.ready"),
+        (
+            slice("IPv4", &endpoint("hints: {forZones: [{}]}")),
+            "endpoints[0].hints.forZones[0].name",
+        ),
+        (
+            // Of 24 characters, and of a million states.
+            route(
+                "HTTPRoute",
+                "{matches: [{path: {type: RegularExpression, value: \"(a{1000}){1000}\"}}]}",
+            ),
+            "spec.rules[0].matches[0].path.value",
+        ),
+        (
+            route("GRPCRoute", "{matches: [{method: {type: Prefix, service: s}}]}"),
+            "spec.rules[0].matches[0].method.type",
+        ),
+        (
+            route("TCPRoute", "{backendRefs: [{name: a, port: 80, weight: 1000001}]}"),
+            "spec.rules[0].backendRefs[0].weight",
+        ),
+        (
+            route("TLSRoute", "{backendRefs: [{name: a, port: -1}]}"),
+            "spec.rules[0].backendRefs[0].port",
+        ),
+    ];
+    for (text, path) in rows {
+        let errors = one(&text).unwrap_err();
+        let paths: Vec<_> = errors.iter().map(|error| &*error.problem.path).collect();
+        assert_eq!(paths, [path], "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_read_of_an_object_is_not_kept() {
+    let service = |annotations: &str| {
+        format!(
+            "apiVersion: v1\nkind: Service\nmetadata: {{name: a, annotations: {{x: \"{annotations}\"}}}}\n\
+             spec: {{ports: [{{port: 1}}]}}\n"
+        )
+    };
+    let huge = one(&service(&"y".repeat(10 << 20))).unwrap();
+    assert_eq!(huge.objects, one(&service("")).unwrap().objects);
+}
+
+#[test]
+fn routes_of_connections_have_one_rule() {
+    let text = "apiVersion: gateway.networking.k8s.io/v1alpha2\nkind: TCPRoute\nmetadata: {name: a}\n\
+                spec: {parentRefs: [{name: g}], rules: [{backendRefs: [{name: b, port: 1}]}, {}]}\n\
+                ---\napiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\nmetadata: {name: a}\n\
+                spec: {parentRefs: [{name: g}], hostnames: [a.example], rules: [{}]}\n";
+    let found = one(text).unwrap();
+    let kinds: Vec<_> = found.objects.iter().map(|object| object.kind().as_str()).collect();
+    assert_eq!(kinds, ["TCPRoute", "TLSRoute"]);
+    let Object::Route(route) = &found.objects[0] else { panic!("{found:?}") };
+    assert_eq!((route.rules.len(), route.rules[0].backends.len()), (1, 1));
+    assert_eq!(found.notes.len(), 2, "{:?}", found.notes);
+}

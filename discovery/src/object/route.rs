@@ -1,4 +1,4 @@
-//! Routes: HTTPRoute and GRPCRoute, lowered to one shape.
+//! Routes of all kinds, lowered to one shape.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use ringway_core::snapshot::Timeouts;
 
 use super::{Filters, NamespacedName, Redirect};
 
-/// An HTTPRoute or a GRPCRoute.
+/// A route.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Route {
-    /// Which of the two.
+    /// Which kind.
     pub kind: RouteKind,
     /// Namespace and name.
     pub name: NamespacedName,
@@ -25,13 +25,17 @@ pub struct Route {
     pub rules: Vec<RouteRule>,
 }
 
-/// The kind of a route; where both apply to a service, GRPCRoutes win (GEP-1426).
+/// The kind of a route; where several apply to a service, the first wins (GEP-1426).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RouteKind {
     /// GRPCRoute
     Grpc,
     /// HTTPRoute
     Http,
+    /// TLSRoute
+    Tls,
+    /// TCPRoute
+    Tcp,
 }
 
 /// What a route applies to.

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::{sleep, sleep_until};
 
 use super::scan::{self, Scan};
-use super::{Tell, Told, tell, tell_all};
+use super::{Tell, Told, tell};
 use crate::event::SourceId;
 use crate::settle::Settle;
 use crate::thread::Clock;
@@ -100,19 +100,16 @@ impl Files {
         if matches!(changed, Ok(false)) && !back {
             return;
         }
-        match changed.and_then(|_| self.scan.found()) {
-            Ok(found) => {
-                for note in &found.notes {
-                    tracing::info!("{note}");
-                }
+        match changed.and_then(|_| self.scan.changes()) {
+            Ok(events) => {
                 tracing::info!(
                     directory = %self.directory.display(),
-                    objects = found.objects.len(),
+                    changes = events.len(),
                     "manifests read",
                 );
                 self.errors.clear();
                 tell(&self.tell, Told::Errors(SourceId::Files, Vec::new()));
-                tell_all(&self.tell, SourceId::Files, found.objects);
+                tell(&self.tell, Told::Events(events));
             }
             Err(errors) => {
                 let errors: Vec<String> = errors.iter().map(ToString::to_string).collect();

@@ -7,7 +7,8 @@ use ringway_config::{Host, StaticEndpoint, StaticService};
 use ringway_core::snapshot::HttpProtocol;
 
 use crate::object::{
-    Endpoint, EndpointSlice, External, NamespacedName, Object, Service, ServicePort, SlicePort,
+    Endpoint, EndpointSlice, External, NamespacedName, Object, Service, ServiceKind, ServicePort,
+    SlicePort,
 };
 
 /// The objects that `services:` stands for, in `namespace`: for each service one slice for each
@@ -44,8 +45,10 @@ fn one(fixed: &StaticService, namespace: &Arc<str>) -> Vec<Object> {
     let port = ServicePort { name: "".into(), port: fixed.port, target: None, protocol };
     let service = Object::Service(Service {
         name,
+        kind: ServiceKind::ClusterIp,
         ports: vec![port],
         cluster_ips: Vec::new(),
+        local: false,
         externals,
         balancer: fixed.balancer,
         connect_timeout: Some(fixed.connect_timeout),
@@ -75,9 +78,11 @@ fn endpoint(address: IpAddr, fixed: &StaticEndpoint) -> Endpoint {
         ready: true,
         serving: true,
         terminating: false,
-        name: "".into(),
+        target: None,
+        hostname: None,
         zone: None,
         node: None,
+        hints: None,
         weight: fixed.weight,
         meshed: false,
     }

@@ -15,8 +15,8 @@ use crate::event::{Event, SourceId};
 /// What a source tells the thread.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// A change.
-    Event(Event),
+    /// Changes, between which nothing is published.
+    Events(Vec<Event>),
     /// All that is wrong with the source now, one line each; empty when all is well.
     Errors(SourceId, Vec<String>),
 }
@@ -27,13 +27,4 @@ pub(crate) type Tell = UnboundedSender<Told>;
 /// Tells it; the thread is gone only when the source is about to be, too.
 pub(crate) fn tell(to: &Tell, told: Told) {
     let _ = to.send(told);
-}
-
-/// Tells a whole picture.
-pub(crate) fn tell_all(to: &Tell, source: SourceId, objects: Vec<crate::object::Object>) {
-    tell(to, Told::Event(Event::Init(source)));
-    for object in objects {
-        tell(to, Told::Event(Event::Apply(source, object)));
-    }
-    tell(to, Told::Event(Event::InitDone(source)));
 }

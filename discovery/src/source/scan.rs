@@ -5,9 +5,11 @@ use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use ringway_config::Problem;
 
+use crate::event::{Event, SourceId};
 use crate::manifest::{self, Found, ManifestError, Parsed};
 
 /// What tells whether a file has changed: the identity, size and times of what its path leads to.
@@ -18,7 +20,9 @@ type Facts = [i64; 6];
 #[derive(Debug)]
 pub(crate) struct Scan {
     namespace: String,
-    files: BTreeMap<PathBuf, (Facts, Parsed)>,
+    files: BTreeMap<PathBuf, (Facts, Arc<Parsed>)>,
+    /// What [`Scan::changes`] has told of; nothing before the first time.
+    told: Option<BTreeMap<PathBuf, Arc<Parsed>>>,
 }
 
 /// Which directory is there now: device and inode.
@@ -39,7 +43,7 @@ pub(crate) fn load(directory: &Path, namespace: &str) -> Result<Found, Vec<Manif
 impl Scan {
     /// Objects that name no namespace are in `namespace`.
     pub(crate) const fn new(namespace: String) -> Self {
-        Self { namespace, files: BTreeMap::new() }
+        Self { namespace, files: BTreeMap::new(), told: None }
     }
 
     /// Reads what is new or has changed; whether anything is, or is gone.
@@ -59,7 +63,7 @@ impl Scan {
                 Some(known) if known.0 == facts => known,
                 _ => {
                     changed = true;
-                    (facts, self.read(&path))
+                    (facts, Arc::new(self.read(&path)))
                 }
             };
             self.files.insert(path, file);
@@ -72,7 +76,54 @@ impl Scan {
     /// # Errors
     /// Every problem in any of them.
     pub(crate) fn found(&self) -> Result<Found, Vec<ManifestError>> {
-        manifest::join(self.files.iter().map(|(path, (_, parsed))| (path.as_path(), parsed)))
+        manifest::join(self.parsed())
+    }
+
+    /// What is different from what this has said before: a whole picture at first, and then no more
+    /// than the objects that have changed.
+    ///
+    /// # Errors
+    /// Every problem in any file. The next changes are those since the last good ones.
+    pub(crate) fn changes(&mut self) -> Result<Vec<Event>, Vec<ManifestError>> {
+        manifest::verify(self.parsed())?;
+        let now: BTreeMap<_, _> =
+            self.files.iter().map(|(path, (_, parsed))| (path.clone(), parsed.clone())).collect();
+        let first = self.told.is_none();
+        let before = self.told.replace(now).unwrap_or_default();
+        let now = self.told.iter().flatten();
+        let same = |one: &Arc<Parsed>, other: Option<&Arc<Parsed>>| {
+            other.is_some_and(|other| Arc::ptr_eq(one, other))
+        };
+        let gone = before.iter().filter(|(path, old)| {
+            let now = self.files.get(*path).map(|(_, parsed)| parsed);
+            !same(old, now)
+        });
+        let mut old: BTreeMap<_, _> = gone
+            .flat_map(|(_, old)| old.objects())
+            .map(|object| ((object.kind(), object.name()), object))
+            .collect();
+        let mut events = Vec::new();
+        for (path, parsed) in now.filter(|(path, new)| !same(new, before.get(*path))) {
+            for note in parsed.notes() {
+                tracing::info!("{}:{note}", path.display());
+            }
+            for object in parsed.objects() {
+                if old.remove(&(object.kind(), object.name())) != Some(object) {
+                    events.push(Event::Apply(SourceId::Files, object.clone()));
+                }
+            }
+        }
+        let gone = old.into_keys().map(|(kind, name)| Event::Delete(SourceId::Files, kind, name));
+        events.extend(gone);
+        if first {
+            events.insert(0, Event::Init(SourceId::Files));
+            events.push(Event::InitDone(SourceId::Files));
+        }
+        Ok(events)
+    }
+
+    fn parsed(&self) -> impl Iterator<Item = (&Path, &Parsed)> + Clone {
+        self.files.iter().map(|(path, (_, parsed))| (path.as_path(), parsed.as_ref()))
     }
 
     fn read(&self, path: &Path) -> Parsed {
@@ -127,6 +178,7 @@ mod tests {
 
     use super::Scan;
     use crate::directory::Directory;
+    use crate::event::Event;
 
     fn service(name: &str) -> String {
         format!(
@@ -152,6 +204,38 @@ mod tests {
         std::fs::remove_file(directory.path().join("a.yaml")).unwrap();
         assert!(scan.look(directory.path()).unwrap());
         assert_eq!(scan.found().unwrap().objects.len(), 1);
+    }
+
+    #[test]
+    fn only_the_objects_that_have_changed_are_told() {
+        let directory = Directory::new();
+        directory.put("a.yaml", &service("a"));
+        directory.put("b.yaml", &format!("{}---\n{}", service("b"), service("c")));
+        let mut scan = Scan::new(String::from("shop"));
+        let mut told = || -> Vec<String> {
+            scan.look(directory.path()).unwrap();
+            let events = scan.changes().unwrap_or_default();
+            events.iter().map(shown).collect()
+        };
+        assert_eq!(told(), ["init", "a", "b", "c", "done"]);
+        assert_eq!(told(), Vec::<String>::new());
+        directory.put("b.yaml", &format!("{}---\n{}", service("c"), service("d")));
+        assert_eq!(told(), ["d", "-b"]);
+        // From one file to another, and after a mistake that was told as one.
+        directory.put("b.yaml", "kind: [");
+        assert_eq!(told(), Vec::<String>::new());
+        directory.put("a.yaml", &service("d").replace("80", "81"));
+        directory.put("b.yaml", &format!("{}---\n{}", service("c"), service("a")));
+        assert_eq!(told(), ["d"]);
+    }
+
+    fn shown(event: &Event) -> String {
+        match event {
+            Event::Init(_) => String::from("init"),
+            Event::InitDone(_) => String::from("done"),
+            Event::Apply(_, object) => object.name().name.to_string(),
+            Event::Delete(_, _, name) => format!("-{}", name.name),
+        }
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Connection {
 pub(crate) fn spoken(worker: &Worker, entrance: &Entrance) -> Protocol {
     let world = worker.world.borrow();
     let routes = world.listener(&entrance.name);
-    let routes = routes.and_then(|at| world.view().snapshot().listeners.get(at));
+    let routes = routes.and_then(|at| world.view().listeners().get(at));
     routes.map_or_else(|| entrance.settings.borrow().protocol.into(), |routes| routes.protocol)
 }
 

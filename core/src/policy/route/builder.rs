@@ -11,8 +11,18 @@ use crate::snapshot::Rule;
 /// Collects rules, the oldest first.
 #[derive(Debug, Default)]
 pub struct RouteTableBuilder {
-    hosts: Hosts<Paths>,
+    /// Which of the sites a host belongs to. The first is nobody's.
+    hosts: Hosts<u32>,
+    sites: Vec<Site>,
     rules: Vec<Rule>,
+}
+
+/// The matches of hosts that have had the same rules so far.
+#[derive(Debug, Default)]
+struct Site {
+    paths: Paths,
+    /// How many hosts they are.
+    hosts: usize,
 }
 
 /// A match that cannot be compiled.
@@ -59,21 +69,64 @@ impl RouteTableBuilder {
             .map(|(at, wanted)| compile(wanted, at, index))
             .collect::<Result<_, _>>()?;
         let hosts = if hosts.is_empty() { &[HostMatch::Any] } else { hosts };
-        for host in hosts {
-            let paths = self.hosts.entry(host);
+        for site in self.sites_of(hosts) {
             for (path, candidate) in &compiled {
-                paths.add(path.clone(), candidate.clone());
+                self.sites[site].paths.add(path.clone(), candidate.clone());
             }
         }
         self.rules.push(rule);
         Ok(())
     }
 
+    /// The sites that consist of exactly these hosts. One that has others too leaves them behind.
+    fn sites_of(&mut self, hosts: &[HostMatch]) -> Vec<usize> {
+        if self.sites.is_empty() {
+            self.sites.push(Site::default());
+        }
+        let mut distinct: Vec<(&HostMatch, u32)> = Vec::with_capacity(hosts.len());
+        for host in hosts {
+            if !distinct.iter().any(|(known, _)| *known == host) {
+                distinct.push((host, *self.hosts.entry(host)));
+            }
+        }
+        let mut chosen: Vec<(u32, usize)> = Vec::new();
+        for &(host, from) in &distinct {
+            let known = chosen.iter().find(|(site, _)| *site == from).map(|(_, to)| *to);
+            let to = known.unwrap_or_else(|| {
+                let count = distinct.iter().filter(|(_, site)| *site == from).count();
+                let to = self.part(from as usize, count);
+                chosen.push((from, to));
+                to
+            });
+            *self.hosts.entry(host) = u32::try_from(to).unwrap_or(u32::MAX);
+        }
+        chosen.into_iter().map(|(_, to)| to).collect()
+    }
+
+    /// A site of so many of the hosts of `site`: itself when they are all it has.
+    fn part(&mut self, site: usize, hosts: usize) -> usize {
+        if site > 0 && self.sites[site].hosts == hosts {
+            return site;
+        }
+        if site > 0 {
+            self.sites[site].hosts -= hosts;
+        }
+        let paths = self.sites[site].paths.clone();
+        self.sites.push(Site { paths, hosts });
+        self.sites.len() - 1
+    }
+
     /// The finished table.
     #[must_use]
     pub fn build(mut self) -> RouteTable {
-        self.hosts.values_mut().for_each(Paths::sort);
-        RouteTable { hosts: self.hosts, rules: self.rules }
+        self.hosts.shrink_to_fit();
+        self.rules.shrink_to_fit();
+        let finished = |mut site: Site| {
+            site.paths.finish();
+            site.paths
+        };
+        let sites = self.sites.into_iter().map(finished).collect();
+        RouteTable { hosts: self.hosts, sites, rules: self.rules }
     }
 }
 

@@ -122,12 +122,12 @@ impl<T: Default> Hosts<T> {
         &mut ports.named[at].1
     }
 
-    /// All values.
-    pub(super) fn values_mut(&mut self) -> impl Iterator<Item = &mut T> {
-        let named = self.exact.values_mut().chain(self.wildcard.values_mut());
-        let named =
-            named.flat_map(|p| p.named.iter_mut().map(|(_, value)| value).chain(p.all.as_mut()));
-        named.chain(self.any.as_mut())
+    /// Gives back what was reserved for more.
+    pub(super) fn shrink_to_fit(&mut self) {
+        for map in [&mut self.exact, &mut self.wildcard] {
+            map.values_mut().for_each(|ports| ports.named.shrink_to_fit());
+            map.shrink_to_fit();
+        }
     }
 }
 

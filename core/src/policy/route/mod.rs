@@ -33,7 +33,10 @@ use crate::snapshot::Rule;
 /// The routes of one listener. Immutable; built by `RouteTableBuilder`.
 #[derive(Debug, Default)]
 pub struct RouteTable {
-    hosts: Hosts<Paths>,
+    /// Which of the sites a host belongs to.
+    hosts: Hosts<u32>,
+    /// The matches of hosts that have the same ones: a service has half a dozen names.
+    sites: Vec<Paths>,
     rules: Vec<Rule>,
 }
 
@@ -53,7 +56,8 @@ impl RouteTable {
     /// The rule for `head`, if any. Allocates nothing.
     #[must_use]
     pub fn find(&self, head: &RequestHead<'_>) -> Option<Found<'_>> {
-        let (index, matched_prefix) = self.hosts.find(head.authority)?.find(head)?;
+        let site = *self.hosts.find(head.authority)?;
+        let (index, matched_prefix) = self.sites.get(site as usize)?.find(head)?;
         Some(Found { rule: self.rule(index)?, index, matched_prefix })
     }
 

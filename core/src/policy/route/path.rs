@@ -16,7 +16,7 @@ pub(super) enum Path {
 }
 
 /// The matches of one host.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Paths {
     exact: Map<Vec<Candidate>>,
     /// The longest pattern first.
@@ -47,15 +47,20 @@ impl Paths {
         }
     }
 
-    /// Brings everything into the order of precedence.
-    pub(super) fn sort(&mut self) {
+    /// Brings everything into the order of precedence, and gives back what is not needed: there may
+    /// be thousands of hosts with one path each.
+    pub(super) fn finish(&mut self) {
         self.lengths.sort_unstable_by(|a, b| b.cmp(a));
         // Stable: among patterns of one length the oldest stays first.
         self.regex.sort_by_key(|(regex, _)| usize::MAX - regex.as_str().len());
         let regex = self.regex.iter_mut().map(|(_, candidates)| candidates);
         for candidates in self.exact.values_mut().chain(self.prefix.values_mut()).chain(regex) {
             candidates.sort_by_key(Candidate::precedence);
+            candidates.shrink_to_fit();
         }
+        self.lengths.shrink_to_fit();
+        self.exact.shrink_to_fit();
+        self.prefix.shrink_to_fit();
     }
 
     /// The rule for `head`, and how many bytes of the path its match covers.
