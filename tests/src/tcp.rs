@@ -127,6 +127,20 @@ pub fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
+/// Whether who connects there and says something is reset: with the answer, while it says it, or
+/// before it even knows that it is connected.
+#[must_use]
+pub fn resets(address: SocketAddr) -> bool {
+    let said =
+        TcpStream::connect_timeout(&address, Duration::from_secs(5)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(crate::client::PATIENCE))?;
+            stream.write_all(b"anybody?")?;
+            stream.read_to_end(&mut Vec::new())
+        });
+    let reset = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+    said.is_err_and(|error| reset.contains(&error.kind()))
+}
+
 /// Random bytes that anybody with the seed can make again.
 #[derive(Clone)]
 pub struct Noise(u64);

@@ -161,7 +161,7 @@ pub(super) fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> acces
         client,
         method: head.method_token,
         target: head.target,
-        version: head.version,
+        spoken: access_log::Spoken::Http(head.version),
         host: head.authority,
         user_agent: field(&[b"user-agent"]),
         trace_id: field(&[b"x-b3-traceid", b"x-request-id", b"x-amzn-trace-id"]),
