@@ -52,10 +52,20 @@ pub(crate) async fn serve(
     let shake = pin!(builder(&settings.http2, &settings).handshake(Wire(Rc::clone(&link))));
     let shaken = pace.keep(shake).await;
     pace.clear_all();
-    if let Ok(Ok(connection)) = shaken {
-        let place = Place { worker, entrance, peer };
-        let open = Rc::<Open>::default();
-        Driver::new(place, &link, connection, open, &settings).drive().await;
+    match shaken {
+        Ok(Ok(connection)) => {
+            let place = Place { worker, entrance, peer };
+            let open = Rc::<Open>::default();
+            Driver::new(place, &link, connection, open, &settings).drive().await;
+        }
+        Ok(Err(error)) => {
+            if error.is_library() {
+                worker.metrics().count(closed::failed(&error));
+            }
+            // Without a GOAWAY: it may be no HTTP/2 (RFC 9113 3.4).
+            link.shutdown();
+        }
+        Err(_) => link.shutdown(),
     }
     count(&link, entrance, &Cell::new((0, 0)));
     linger(&link, &pace).await;
