@@ -145,8 +145,8 @@ pub(crate) trait Client {
     /// Whether the client was sent a byte of a final response.
     fn has_begun(&self) -> bool;
 
-    /// Ends the connection so that the client can tell that the response is not whole.
-    fn cut(&mut self);
+    /// Ends the response so that the client can tell that it is not whole, because of `fault`.
+    fn cut(&mut self, fault: Fault);
 
     /// Answers instead of an endpoint.
     async fn answer(&mut self, exchange: &mut Exchange, answer: Answer);

@@ -2,13 +2,15 @@
 //! response's.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 
+use ringway_core::exchange::Attempt;
 use ringway_core::message::{Cause, Fault, Framing, Method, RequestHead, ResponseHead, Stage};
+use ringway_core::policy::deadline;
 use ringway_core::policy::forward::{self, Hop, RequestEdits};
 use ringway_core::wire::h1::encode;
 use ringway_core::wire::h1::head::{self, FieldTable, Limits, Parsed};
 
+use crate::clock;
 use crate::exchange::Exchange;
 use crate::h1::Incoming;
 use crate::pool::Upstream;
@@ -19,30 +21,30 @@ use crate::stream::Download;
 pub(crate) fn queue(
     upstream: &mut Upstream,
     head: &RequestHead<'_>,
-    address: SocketAddr,
+    attempt: &Attempt,
     exchange: &Exchange,
 ) -> Result<(), Fault> {
     let mut result = Ok(());
     upstream.outgoing.queue_head(head.framing, |out| {
-        result = write_head(head, address, exchange, out);
+        result = write_head(head, attempt, exchange, out);
     });
     result
 }
 
-/// Appends the request's head as it goes to the endpoint at `address`.
+/// Appends the request's head as it goes to the attempt's endpoint.
 pub(crate) fn write_head(
     head: &RequestHead<'_>,
-    address: SocketAddr,
+    attempt: &Attempt,
     exchange: &Exchange,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    edited(head, address, exchange, |edits| encode::request(head, edits, out))
+    edited(head, attempt, exchange, |edits| encode::request(head, edits, out))
 }
 
-/// Shows `write` what to write of the request's head for the endpoint at `address`.
+/// Shows `write` what to write of the request's head for the attempt's endpoint.
 pub(crate) fn edited<R>(
     head: &RequestHead<'_>,
-    address: SocketAddr,
+    attempt: &Attempt,
     exchange: &Exchange,
     write: impl FnOnce(&RequestEdits<'_>) -> R,
 ) -> Result<R, Fault> {
@@ -54,8 +56,10 @@ pub(crate) fn edited<R>(
         scheme: "http",
     };
     // Only an HTTP/1.0 request without Host needs the endpoint's.
-    let fallback = if head.authority.is_empty() { address.to_string() } else { String::new() };
-    let edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
+    let fallback =
+        if head.authority.is_empty() { attempt.address.to_string() } else { String::new() };
+    let mut edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
+    edits.time_left = deadline::left(head, attempt.deadline, clock::recent());
     Ok(write(&edits))
 }
 

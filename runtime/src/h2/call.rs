@@ -1,6 +1,5 @@
 //! One exchange over a connection that carries many: its head is sent as soon as there is a place.
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 
 use http::{Method, Request, Uri};
@@ -19,6 +18,7 @@ use crate::exchange::Exchange;
 use crate::pace::Pace;
 use crate::stream;
 use crate::upstream;
+use crate::worker::Worker;
 
 /// A stream to an endpoint.
 pub(crate) struct Call {
@@ -27,6 +27,13 @@ pub(crate) struct Call {
     /// The connection has carried an exchange before.
     pub(crate) reused: bool,
     _ride: Ride,
+}
+
+/// A request's head as it goes to an endpoint.
+pub(crate) struct Head {
+    request: Request<()>,
+    /// Nothing follows it.
+    last: bool,
 }
 
 /// Opens a stream to the attempt's endpoint with the request's head.
@@ -38,10 +45,24 @@ pub(crate) async fn call(
 ) -> Result<Call, Fault> {
     let worker = &exchange.worker;
     let ride = worker.carriers.board(worker, attempt, pace).await?;
-    let (head, last) = request
-        .head(|head| translate(head, attempt.address, exchange))
+    let head = request
+        .head(|head| Head::of(head, attempt, exchange))
         .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
-    let sent = ride.carrier().send(head, last);
+    begin(ride, head)
+}
+
+/// The same with a head that was made before.
+pub(crate) async fn send(
+    worker: &Rc<Worker>,
+    attempt: &Attempt,
+    head: Head,
+    pace: &Pace,
+) -> Result<Call, Fault> {
+    begin(worker.carriers.board(worker, attempt, pace).await?, head)
+}
+
+fn begin(ride: Ride, Head { request, last }: Head) -> Result<Call, Fault> {
+    let sent = ride.carrier().send(request, last);
     let (response, stream) = sent.map_err(|error| fault(&error, Stage::Send, Blame::Upstream))?;
     let link = Rc::clone(ride.carrier().link());
     Ok(Call {
@@ -52,21 +73,24 @@ pub(crate) async fn call(
     })
 }
 
-/// The request's head as it goes to the endpoint, and whether nothing follows it.
-fn translate(
-    head: &RequestHead<'_>,
-    address: SocketAddr,
-    exchange: &Exchange,
-) -> Result<(Request<()>, bool), Fault> {
-    upstream::edited(head, address, exchange, |edits| {
-        let mut request = Request::new(());
-        // What this type refuses is no method and no URI either.
-        let refused = Fault::client(Stage::Head, Cause::BadTarget);
-        *request.method_mut() = Method::from_bytes(head.method_token).map_err(|_| refused)?;
-        *request.uri_mut() = uri(head, edits).ok_or(refused)?;
-        append(request.headers_mut(), |write| encode::request(head, edits, write));
-        Ok((request, matches!(edits.framing, Framing::None | Framing::Length(0))))
-    })?
+impl Head {
+    /// The request's head as it goes to the attempt's endpoint.
+    pub(crate) fn of(
+        head: &RequestHead<'_>,
+        attempt: &Attempt,
+        exchange: &Exchange,
+    ) -> Result<Self, Fault> {
+        upstream::edited(head, attempt, exchange, |edits| {
+            let mut request = Request::new(());
+            // What this type refuses is no method and no URI either.
+            let refused = Fault::client(Stage::Head, Cause::BadTarget);
+            *request.method_mut() = Method::from_bytes(head.method_token).map_err(|_| refused)?;
+            *request.uri_mut() = uri(head, edits).ok_or(refused)?;
+            append(request.headers_mut(), |write| encode::request(head, edits, write));
+            let last = matches!(edits.framing, Framing::None | Framing::Length(0));
+            Ok(Self { request, last })
+        })?
+    }
 }
 
 fn uri(head: &RequestHead<'_>, edits: &RequestEdits<'_>) -> Option<Uri> {

@@ -14,7 +14,7 @@ mod link;
 mod outgoing;
 
 pub(crate) use answer::Refused;
-pub(crate) use call::call;
+pub(crate) use call::{Head, call, send};
 pub(crate) use carriers::Carriers;
 pub(crate) use chunk::Chunk;
 pub(crate) use fault::fault;
