@@ -164,7 +164,17 @@ pub(crate) trait Request: Source {
     fn can_rewind(&self) -> bool;
 
     /// All of the body, without its framing, if it was received and is still at hand.
-    fn whole_body(&mut self) -> Option<Vec<u8>>;
+    fn whole_body(&mut self) -> Option<Vec<u8>> {
+        if !self.is_done() || !self.rewind() {
+            return None;
+        }
+        let mut body = Vec::new();
+        while !self.is_done() {
+            let part = self.take().ok()??;
+            part.pieces().for_each(|piece| body.extend_from_slice(piece));
+        }
+        Some(body)
+    }
 
     /// Completes with an error when the client is gone, with true when it will send no more, with
     /// false when it has sent more already and cannot be watched.

@@ -9,6 +9,7 @@ mod chunk;
 pub(crate) mod closed;
 mod fault;
 mod head;
+mod held;
 mod incoming;
 mod link;
 mod outgoing;

@@ -212,18 +212,6 @@ impl Request for Ask {
         self.incoming.can_rewind()
     }
 
-    fn whole_body(&mut self) -> Option<Vec<u8>> {
-        if !self.is_done() || !self.incoming.rewind() {
-            return None;
-        }
-        let mut body = Vec::new();
-        while !self.is_done() {
-            let part = self.take().ok()??;
-            part.pieces().for_each(|piece| body.extend_from_slice(piece));
-        }
-        Some(body)
-    }
-
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>> {
         self.incoming.poll_gone(cx)
     }

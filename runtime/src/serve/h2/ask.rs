@@ -24,7 +24,7 @@ use crate::worker::Worker;
 pub(crate) struct Ask {
     parts: Parts,
     /// No body follows the head.
-    ended: bool,
+    bare: bool,
     incoming: Incoming,
     sender: Rc<Sender>,
 }
@@ -41,7 +41,7 @@ impl Ask {
             }
         }
         let incoming = Incoming::new(body, Blame::Client);
-        Self { parts, ended: incoming.is_done(), incoming, sender }
+        Self { parts, bare: incoming.is_done(), incoming, sender }
     }
 
     /// Whether it is a request of gRPC.
@@ -89,7 +89,7 @@ impl Ask {
         };
         let mut table = FieldTable::new();
         let fields = fields(&self.parts.headers);
-        request::request(&pseudo, fields, self.ended, &mut table, limits).map(|head| show(&head))
+        request::request(&pseudo, fields, self.bare, &mut table, limits).map(|head| show(&head))
     }
 }
 
@@ -119,15 +119,11 @@ impl Request for Ask {
     }
 
     fn rewind(&mut self) -> bool {
-        self.can_rewind()
+        self.incoming.rewind()
     }
 
     fn can_rewind(&self) -> bool {
-        self.ended || self.incoming.is_untouched()
-    }
-
-    fn whole_body(&mut self) -> Option<Vec<u8>> {
-        self.ended.then(Vec::new)
+        self.incoming.can_rewind()
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>> {
