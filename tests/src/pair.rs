@@ -46,12 +46,7 @@ impl Pair {
             .then(|| Proxy::start(cell, Settings::front(&[origin.address])));
         let settings = match &behind {
             None => Settings::front(&[origin.address]),
-            Some(proxy) => {
-                let endpoints = format!("{{endpoints: [\"{}\"], protocol: h2c}}", proxy.web());
-                Settings::default()
-                    .service_yaml("app", &endpoints)
-                    .listener("web", &["service: app"])
-            }
+            Some(proxy) => Settings::h2c(&[proxy.web()]),
         };
         Chain { front: Proxy::start(cell, settings), behind }
     }

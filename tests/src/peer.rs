@@ -1,12 +1,38 @@
 //! Real servers as upstreams: nginx, Python's http.server, Node's http, Redis.
 
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::scratch::Scratch;
 use crate::{ports, sys, wait};
+
+/// What `tests/setup` puts below `target/tools`.
+#[must_use]
+pub fn tool(path: &str) -> PathBuf {
+    let target = std::env::var_os("CARGO_TARGET_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../target"), PathBuf::from);
+    target.join("tools").join(path)
+}
+
+/// The path of a file in `tests/peers`.
+#[must_use]
+pub fn script(name: &str) -> String {
+    format!("{}/peers/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Runs a client to its end: what it printed, and how it ended.
+///
+/// # Panics
+/// When it cannot be started.
+pub fn run(command: &mut Command) -> (String, Output) {
+    let out = command
+        .env_remove("http_proxy")
+        .output()
+        .unwrap_or_else(|e| panic!("{command:?}: {e}; tests/setup installs it"));
+    (String::from_utf8_lossy(&out.stdout).into_owned(), out)
+}
 
 /// A running server; killed when dropped.
 pub struct Peer {
