@@ -126,9 +126,9 @@ static LISTENER: Shape = Shape::Map(&[
     ),
     key(
         "protocol",
-        Shape::of(Scalar::Choice(&["detect", "http", "opaque"])),
+        Shape::of(Scalar::Choice(&["detect", "http", "http2", "opaque"])),
         Depends("`http` for a gateway, else `detect`"),
-        "`detect`: a connection's first bytes decide between HTTP/1, HTTP/2 and opaque. `http`: what is neither is malformed HTTP/1, and answered so. `opaque`: bytes are passed on as they come, to `service` or `target`. Unless it is `opaque`, a service's `appProtocol` and `config.linkerd.io/opaque-ports` count before it.",
+        "`detect`: a connection's first bytes decide between HTTP/1, HTTP/2 and opaque. `http`: what is neither is malformed HTTP/1, and answered so. `http2`: what does not begin with the preface of HTTP/2 is closed (RFC 9113 3.4). `opaque`: bytes are passed on as they come, to `service` or `target`. Unless it is `opaque`, a service's `appProtocol` and `config.linkerd.io/opaque-ports` count before it.",
         "As Linkerd has it between applications; a reverse proxy is for HTTP, and a clear 400 helps more there than a guess. On a listener whose opaque connections have nowhere to go (outbound, or a gateway without `service`), `detect` is `http`.",
     ),
     key(

@@ -111,6 +111,8 @@ pub enum Protocol {
     Detect,
     /// HTTP/1 or HTTP/2: whatever else comes is malformed HTTP.
     Http,
+    /// HTTP/2 only: what does not begin with its preface is closed.
+    Http2,
     /// Anything, passed on as it comes.
     Opaque,
 }
@@ -120,6 +122,7 @@ impl From<Protocol> for ringway_core::snapshot::Protocol {
         match protocol {
             Protocol::Detect => Self::Detect,
             Protocol::Http => Self::Http,
+            Protocol::Http2 => Self::Http2,
             Protocol::Opaque => Self::Opaque,
         }
     }

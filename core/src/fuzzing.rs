@@ -105,7 +105,7 @@ pub fn sniff(bytes: &[u8]) {
     let Some((&step, bytes)) = bytes.split_first() else {
         return;
     };
-    for expect in [Expect::Anything, Expect::Http] {
+    for expect in [Expect::Anything, Expect::Http, Expect::Http2] {
         let whole = Sniffer::new(expect).look(bytes);
         for step in [1, usize::from(step).max(1)] {
             let mut sniffer = Sniffer::new(expect);

@@ -55,6 +55,8 @@ pub enum Protocol {
     /// HTTP/1 or HTTP/2: whatever else comes is malformed HTTP.
     #[default]
     Http,
+    /// HTTP/2 only: what does not begin with its preface is closed.
+    Http2,
     /// Anything, passed on as it comes.
     Opaque,
 }

@@ -131,7 +131,7 @@ proptest! {
 
     #[test]
     fn a_beginning_of_the_preface_waits(end in 0..PREFACE.len()) {
-        for expect in [Expect::Anything, Expect::Http] {
+        for expect in [Expect::Anything, Expect::Http, Expect::Http2] {
             prop_assert_eq!(Sniffer::new(expect).look(&PREFACE[..end]), Sniffed::NeedMore);
         }
     }

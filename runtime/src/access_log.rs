@@ -1,4 +1,4 @@
-//! One line for each exchange, plain or JSON; off by default. A worker formats into a block of its
+//! One line for each exchange and each opaque connection, plain or JSON; off by default. A worker formats into a block of its
 //! own and hands full blocks to a writer thread; when that one is behind, lines are dropped and
 //! counted, and no exchange waits.
 
@@ -6,11 +6,11 @@ mod escape;
 mod line;
 
 use std::net::SocketAddr;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use ringway_config::AccessFormat;
-use ringway_core::message::Version;
-use ringway_core::record::Record;
+use ringway_core::message::{Fault, Version};
+use ringway_core::record::{Closing, Record};
 
 use crate::lines::Lines;
 
@@ -19,6 +19,17 @@ const BLOCK_BYTES: usize = 32 * 1024;
 
 /// Entries whose memory is kept for the next exchanges.
 const FREE_ENTRIES: usize = 64;
+
+/// What a client speaks.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Spoken {
+    /// HTTP of this version.
+    Http(Version),
+    /// TLS, which is carried as it comes.
+    Tls,
+    /// Something that is carried as it comes.
+    Opaque,
+}
 
 /// What the client said and who it is, as slices of the request head.
 #[derive(Debug, Clone, Copy)]
@@ -29,14 +40,49 @@ pub(crate) struct Facts<'a> {
     pub(crate) method: &'a [u8],
     /// The request-target.
     pub(crate) target: &'a [u8],
-    /// The version.
-    pub(crate) version: Version,
-    /// The authority or Host.
+    /// The protocol.
+    pub(crate) spoken: Spoken,
+    /// The authority or Host; of TLS the server name.
     pub(crate) host: &'a [u8],
     /// `User-Agent`, else empty.
     pub(crate) user_agent: &'a [u8],
     /// `x-b3-traceid`, `x-request-id` or `x-amzn-trace-id`, else empty.
     pub(crate) trace_id: &'a [u8],
+}
+
+impl<'a> Facts<'a> {
+    /// Of a connection that is carried as it comes.
+    pub(crate) const fn opaque(client: SocketAddr, spoken: Spoken, host: &'a [u8]) -> Self {
+        let none = b"-";
+        Self { client, method: none, target: none, spoken, host, user_agent: b"", trace_id: b"" }
+    }
+}
+
+/// How an exchange or an opaque connection ended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ending {
+    status: Option<u16>,
+    /// Bytes of bodies, or of all that was carried: the client's, and those for it.
+    received: u64,
+    sent: u64,
+    total: Duration,
+    latency: Option<Duration>,
+    attempts: u8,
+    fault: Option<Fault>,
+}
+
+impl From<&Record> for Ending {
+    fn from(record: &Record) -> Self {
+        let &Record { status, received, sent, total, latency, attempts, fault, .. } = record;
+        Self { status, received, sent, total, latency, attempts, fault }
+    }
+}
+
+impl From<&Closing> for Ending {
+    fn from(closing: &Closing) -> Self {
+        let &Closing { received, sent, total, connected, attempts, fault, .. } = closing;
+        Self { status: None, received, sent, total, latency: connected, attempts, fault }
+    }
 }
 
 /// The first half of a line, from the request's head. Dropping it forgets the exchange.
@@ -80,14 +126,14 @@ impl AccessLog {
         Entry { text, middle }
     }
 
-    /// It ended with `record`; `endpoint` is where it went.
-    pub(crate) fn end(&mut self, entry: Entry, record: &Record, endpoint: Option<SocketAddr>) {
+    /// It has ended; `endpoint` is where it went.
+    pub(crate) fn end(&mut self, entry: Entry, ending: &Ending, endpoint: Option<SocketAddr>) {
         let (first, second) = entry.text.split_at(entry.middle);
         self.block.extend_from_slice(first);
         if self.json {
-            line::json_end(&mut self.block, record, endpoint);
+            line::json_end(&mut self.block, ending, endpoint);
         } else {
-            line::plain_end(&mut self.block, record, endpoint, second);
+            line::plain_end(&mut self.block, ending, endpoint, second);
         }
         self.block.push(b'\n');
         self.waiting += 1;

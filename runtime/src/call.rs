@@ -208,9 +208,8 @@ async fn prepare(
     };
     if !exchange.is_connect() {
         request.rewind();
-        let address = attempt.address;
         request
-            .head(|head| upstream::queue(&mut upstream, head, address, exchange))
+            .head(|head| upstream::queue(&mut upstream, head, attempt, exchange))
             .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
     }
     Ok(upstream)

@@ -54,9 +54,9 @@ pub(crate) fn spawn(worker: &Rc<Worker>, entrance: &Rc<Entrance>, fd: OwnedFd, p
                     serve::h2::serve(&open.worker, &open.entrance, client.into_parts(), peer);
                 survives(Box::pin(served).as_mut()).await
             }
-            Some(Some(Decision::Tls | Decision::Opaque | Decision::Marked | Decision::Late)) => {
-                let carried =
-                    opaque::serve(client.into_parts(), peer, &open.worker, &open.entrance);
+            Some(Some(decision)) => {
+                let whose = (&open.worker, &open.entrance, peer);
+                let carried = opaque::serve(client.into_parts(), decision, whose);
                 let fault = survives(Box::pin(carried).as_mut()).await;
                 fault.map(|fault| open.fault.set(fault))
             }

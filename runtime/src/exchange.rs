@@ -39,7 +39,7 @@ pub(crate) async fn serve<C: Client>(exchange: &mut Exchange, client: &mut C) {
                 Err(broken) if client.has_begun() => {
                     // The client has part of an answer: it must not take it for all.
                     exchange.broken(broken.fault);
-                    client.cut();
+                    client.cut(broken.fault);
                     break;
                 }
                 Err(broken) => exchange.failed(&broken),
@@ -122,7 +122,7 @@ impl Exchange {
             && !self.is_connect()
             && let Some(mut upstream) = call::lease(&self.worker, attempt)
         {
-            let queued = upstream::queue(&mut upstream, head, attempt.address, self);
+            let queued = upstream::queue(&mut upstream, head, attempt, self);
             self.prepared = Some(queued.map(|()| upstream));
         }
         self.first = Some(step);

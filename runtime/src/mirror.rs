@@ -14,9 +14,10 @@ use crate::call;
 use crate::clock;
 use crate::connection;
 use crate::exchange::Exchange;
+use crate::h2;
 use crate::metrics::Counter;
 use crate::pace::{Limit, Pace};
-use crate::stream::{Client, Download, Part, Request, Sink, Source};
+use crate::stream::{Client, Download, Part, Request, Sink};
 use crate::upstream;
 use crate::worker::Worker;
 
@@ -44,10 +45,8 @@ pub(crate) fn send<C: Client>(exchange: &Exchange, client: &mut C) {
             .flow()
             .and_then(|flow| flow.mirror(at, &mut exchange.worker.world.borrow_mut(), now));
         if let Some(attempt) = mirror
-            // A copy has a connection of its own, which HTTP/2 is not made for.
-            && attempt.protocol == HttpProtocol::Http1
             && UNDER_WAY.get() < MAX_UNDER_WAY
-            && let Some(copy) = request.head(|head| Copy::of(head, &body, attempt, exchange))
+            && let Some(Ok(copy)) = request.head(|head| Copy::of(head, &body, attempt, exchange))
         {
             exchange.worker.metrics().count(Counter::Mirrored);
             UNDER_WAY.set(UNDER_WAY.get() + 1);
@@ -65,63 +64,100 @@ pub(crate) fn send<C: Client>(exchange: &Exchange, client: &mut C) {
 struct Copy {
     attempt: Attempt,
     method: Method,
-    head: Vec<u8>,
+    head: Head,
     body: Vec<u8>,
 }
 
+/// Its head, in the endpoint's protocol.
+enum Head {
+    Http1(Vec<u8>),
+    Http2(Box<h2::Head>),
+}
+
 impl Copy {
-    fn of(head: &RequestHead<'_>, body: &[u8], attempt: Attempt, exchange: &Exchange) -> Self {
+    fn of(
+        head: &RequestHead<'_>,
+        body: &[u8],
+        attempt: Attempt,
+        exchange: &Exchange,
+    ) -> Result<Self, Fault> {
         let whole = match head.framing {
             Framing::Chunked => Framing::Length(body.len() as u64),
             other => other,
         };
-        let mut bytes = Vec::new();
-        // What the original may be sent, its copy may be sent as well.
-        let _ = upstream::write_head(
-            &RequestHead { framing: whole, expect_continue: false, ..*head },
-            attempt.address,
-            exchange,
-            &mut bytes,
-        );
-        let body = body.to_vec();
-        Self { attempt, method: head.method, head: bytes, body }
+        let own = &RequestHead { framing: whole, expect_continue: false, ..*head };
+        let (method, body) = (head.method, body.to_vec());
+        let head = match attempt.protocol {
+            HttpProtocol::Http1 => {
+                let mut bytes = Vec::new();
+                upstream::write_head(own, &attempt, exchange, &mut bytes)?;
+                Head::Http1(bytes)
+            }
+            // A copy opens no tunnel: its answer is thrown away.
+            HttpProtocol::Http2 => {
+                Head::Http2(Box::new(h2::Head::of(own, &attempt, exchange, false)?))
+            }
+        };
+        Ok(Self { attempt, method, head, body })
     }
 
     async fn deliver(self, worker: Rc<Worker>) {
         let pace = Pace::new(&worker.timers);
         pace.within(Limit::Request, PATIENCE, Fault::us(Stage::Reply, Cause::RequestTimeout));
+        let address = self.attempt.address;
         let result = pace.keep(pin!(self.exchange(&worker, &pace))).await;
         if let Ok(Err(fault)) | Err(fault) = result {
-            tracing::debug!(address = %self.attempt.address, ?fault, "a mirror failed");
+            tracing::debug!(%address, ?fault, "a mirror failed");
         }
     }
 
-    async fn exchange(&self, worker: &Worker, pace: &Pace) -> Result<(), Fault> {
-        let mut upstream = match call::lease(worker, &self.attempt) {
-            Some(upstream) => upstream,
-            None => call::dial(worker, &self.attempt, pace).await?,
-        };
-        upstream.outgoing.queue_head(Framing::None, |out| out.extend_from_slice(&self.head));
-        upstream.outgoing.put(&Part::of(&self.body)).await?;
-        let limits = worker.settings().head;
-        let answered = Cell::new(false);
-        let persistent = loop {
-            let incoming = &mut upstream.incoming;
-            let head = Download::head(incoming, self.method, &limits, &answered, |head| {
-                (head.status >= 200).then_some(head.connection.persistent)
-            });
-            if let Some(persistent) = head.await? {
-                break persistent;
+    async fn exchange(self, worker: &Rc<Worker>, pace: &Pace) -> Result<(), Fault> {
+        let Self { attempt, method, head, body } = self;
+        match head {
+            Head::Http1(head) => {
+                let mut upstream = match call::lease(worker, &attempt) {
+                    Some(upstream) => upstream,
+                    None => call::dial(worker, &attempt, pace).await?,
+                };
+                upstream.outgoing.queue_head(Framing::None, |out| out.extend_from_slice(&head));
+                upstream.outgoing.put(&Part::of(&body)).await?;
+                let persistent = throw_away(&mut upstream.incoming, method, worker).await?;
+                if persistent && upstream.incoming.unread().is_empty() {
+                    worker.pool.check_in(upstream, worker.settings().keep);
+                }
             }
-        };
-        while !upstream.incoming.is_done() {
-            if upstream.incoming.take()?.is_none() {
-                upstream.incoming.more().await?;
+            Head::Http2(head) => {
+                let mut call = h2::send(worker, &attempt, *head, pace).await?;
+                if !body.is_empty() {
+                    call.up.put(&Part { last: true, ..Part::of(&body) }).await?;
+                }
+                throw_away(&mut call.down, method, worker).await?;
             }
-        }
-        if persistent && upstream.incoming.unread().is_empty() {
-            worker.pool.check_in(upstream, worker.settings().keep);
         }
         Ok(())
     }
+}
+
+/// Reads a response to its end; whether its head allows the connection to be used again.
+async fn throw_away(
+    incoming: &mut impl Download,
+    method: Method,
+    worker: &Worker,
+) -> Result<bool, Fault> {
+    let limits = worker.settings().head;
+    let answered = Cell::new(false);
+    let persistent = loop {
+        let head = incoming.head(method, &limits, &answered, |head| {
+            (head.status >= 200).then_some(head.connection.persistent)
+        });
+        if let Some(persistent) = head.await? {
+            break persistent;
+        }
+    };
+    while !incoming.is_done() {
+        if incoming.take()?.is_none() {
+            incoming.more().await?;
+        }
+    }
+    Ok(persistent)
 }

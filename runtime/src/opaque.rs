@@ -12,29 +12,31 @@ use std::task::Poll;
 use ringway_core::exchange::{Attempt, End, Flow, Sent, Step};
 use ringway_core::message::{Blame, Cause, Fault, Stage};
 use ringway_core::record::Closing;
+use ringway_core::wire::sniff::{ServerName, server_name};
 
 use crate::accept::{Entrance, direction};
+use crate::access_log::{self, Spoken};
 use crate::clock;
 use crate::dial;
 use crate::h1::{Incoming, Outgoing};
-use crate::metrics::{Counter, Series};
-use crate::pace::{Limit, Pace};
+use crate::metrics::{Counter, Decision, Series};
+use crate::pace::Limit;
 use crate::relay::{self, Idle, Tally};
 use crate::serve::Parts;
+use crate::socket::{Reader, Writer};
 use crate::worker::Worker;
 
 /// Carries a connection to its end, and says what has gone wrong.
 pub(crate) async fn serve(
     mut client: Parts,
-    peer: SocketAddr,
-    worker: &Rc<Worker>,
-    entrance: &Rc<Entrance>,
+    decision: Decision,
+    (worker, entrance, peer): (&Rc<Worker>, &Rc<Entrance>, SocketAddr),
 ) -> Option<Fault> {
-    let mut passage = Passage::open(worker, entrance, peer);
-    let ended = match passage.connect(&client.pace).await {
-        // The flow knows why.
-        None => Err(None),
-        Some(mut far) => passage.carry(&mut client, &mut far).await.map_err(Some),
+    let mut passage = Passage::open((worker, entrance, peer), decision, &client);
+    let ended = match passage.connect(&client).await {
+        // The flow knows why, unless the client has left.
+        Err(left) => Err(left),
+        Ok(mut far) => passage.carry(&mut client, &mut far).await.map_err(Some),
     };
     if ended.is_err() {
         // What was cut must not look whole.
@@ -49,12 +51,22 @@ struct Passage {
     entrance: Rc<Entrance>,
     peer: SocketAddr,
     flow: Option<Flow>,
+    entry: Option<access_log::Entry>,
     /// What the metrics know to have been read from the client and written to it.
     counted: (Cell<u64>, Cell<u64>),
 }
 
 impl Passage {
-    fn open(worker: &Rc<Worker>, entrance: &Rc<Entrance>, peer: SocketAddr) -> Self {
+    fn open(
+        (worker, entrance, peer): (&Rc<Worker>, &Rc<Entrance>, SocketAddr),
+        decision: Decision,
+        client: &Parts,
+    ) -> Self {
+        let mut name = ServerName::Absent;
+        let entry = {
+            let name = &mut name;
+            worker.recorder.begin(move || facts(decision, &client.incoming, peer, name))
+        };
         let mut world = worker.world.borrow_mut();
         let listener = world.listener(&entrance.name).unwrap_or(usize::MAX);
         let flow = Flow::open_opaque(listener, &mut world, clock::now());
@@ -64,35 +76,34 @@ impl Passage {
             entrance: Rc::clone(entrance),
             peer,
             flow: Some(flow),
+            entry,
             counted: Default::default(),
         }
     }
 
-    /// A connection to an endpoint, if any can be reached.
-    async fn connect(&mut self, pace: &Pace) -> Option<Far> {
+    /// A connection to an endpoint, if any can be reached before the client leaves.
+    async fn connect(&mut self, client: &Parts) -> Result<Far, Option<Fault>> {
         while let Some(attempt) = self.next() {
-            let late = Fault::upstream(Stage::Connect, Cause::ConnectTimeout);
-            pace.within(Limit::Up, attempt.connect_timeout, late);
-            let dialled = pace.keep(pin!(dial::connect(attempt.address))).await;
-            pace.clear(Limit::Up);
-            let flow = self.flow.as_mut()?;
-            match dialled.unwrap_or_else(Err) {
+            let dialled = dial(&attempt, client).await;
+            let Some(flow) = self.flow.as_mut() else { break };
+            match dialled {
                 Ok((reader, writer)) => {
                     flow.connected(clock::now());
                     let buffers = &self.worker.buffers;
-                    return Some(Far::new(
+                    return Ok(Far::new(
                         Incoming::new(reader, buffers.clone(), Blame::Upstream),
                         Outgoing::new(writer, buffers.clone(), Blame::Upstream),
                         self.series(&attempt),
                     ));
                 }
+                Err(fault) if fault.blame == Blame::Client => return Err(Some(fault)),
                 Err(fault) => {
                     let mut world = self.worker.world.borrow_mut();
                     flow.failed(fault, Sent::nothing(false), &mut world, clock::now());
                 }
             }
         }
-        None
+        Err(None)
     }
 
     fn next(&mut self) -> Option<Attempt> {
@@ -154,13 +165,16 @@ impl Passage {
         closing.fault
     }
 
-    fn note(&self, closing: &Closing) {
+    fn note(&mut self, closing: &Closing) {
         if closing.attempts > 1 {
             self.worker.metrics().add(Counter::Retries, u64::from(closing.attempts) - 1);
         }
         if let Some(fault) = closing.fault {
             self.entrance.series.cut(fault.cause);
         }
+        let direction = direction(self.entrance.settings.borrow().kind);
+        let series = closing.endpoint.and_then(|id| self.worker.series(id, direction));
+        self.worker.recorder.note_opaque(closing, series.as_ref(), self.entry.take());
         tracing::debug!(peer = %self.peer, listener = %self.entrance.name, ?closing, "opaque");
         self.worker.stir();
     }
@@ -173,6 +187,41 @@ impl Drop for Passage {
             self.finish(Some(Fault::us(Stage::Relay, Cause::Panic)), (received, sent));
         }
     }
+}
+
+/// Connects to the attempt's endpoint, unless the client leaves first.
+async fn dial(attempt: &Attempt, client: &Parts) -> Result<(Reader, Writer), Fault> {
+    let pace = &client.pace;
+    let late = Fault::upstream(Stage::Connect, Cause::ConnectTimeout);
+    pace.within(Limit::Up, attempt.connect_timeout, late);
+    let mut dialling = pin!(dial::connect(attempt.address));
+    let mut lost = pin!(client.incoming.lost());
+    let either = pin!(poll_fn(|cx| match dialling.as_mut().poll(cx) {
+        Poll::Pending => lost.as_mut().poll(cx).map(Err),
+        dialled => dialled,
+    }));
+    let dialled = pace.keep(either).await;
+    pace.clear(Limit::Up);
+    dialled.unwrap_or_else(Err)
+}
+
+/// What is known of a connection before it is carried. The name that a ClientHello asks for is
+/// written to `name`, if it is here already.
+fn facts<'a>(
+    decision: Decision,
+    incoming: &Incoming,
+    client: SocketAddr,
+    name: &'a mut ServerName,
+) -> access_log::Facts<'a> {
+    let tls = decision == Decision::Tls;
+    if tls {
+        *name = server_name(incoming.unread());
+    }
+    let host = match name {
+        ServerName::Found(name) => name.as_bytes(),
+        ServerName::Absent | ServerName::NeedMore => b"",
+    };
+    access_log::Facts::opaque(client, if tls { Spoken::Tls } else { Spoken::Opaque }, host)
 }
 
 /// The endpoint's side.

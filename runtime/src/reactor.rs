@@ -196,6 +196,16 @@ impl Watch {
         Poll::Pending
     }
 
+    /// Whether neither direction works any more; takes nothing from who waits to read.
+    pub(crate) fn poll_broken(&self, cx: &Context<'_>) -> Poll<()> {
+        let watched = &mut self.reactor.watched.borrow_mut()[self.key];
+        if watched.broken {
+            return Poll::Ready(());
+        }
+        remember(&mut watched.reader, cx);
+        Poll::Pending
+    }
+
     /// Whether there may be room to send, or an error, that was not told before.
     pub(crate) fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<()> {
         let watched = &mut self.reactor.watched.borrow_mut()[self.key];

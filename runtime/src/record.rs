@@ -1,9 +1,10 @@
-//! Step 9 of the way of a request: one record goes to the metrics and to the access log.
+//! Step 9 of the way of a request: one record goes to the metrics and to the access log, and so does
+//! the closing of an opaque connection.
 
 use std::cell::RefCell;
 use std::time::SystemTime;
 
-use ringway_core::record::Record;
+use ringway_core::record::{Closing, Record};
 
 use crate::access_log::{AccessLog, Entry, Facts};
 use crate::metrics::{Counter, Outcome, Series, WorkerMetrics};
@@ -26,7 +27,7 @@ impl Recorder {
         &self.metrics
     }
 
-    /// An exchange begins. `None`, without looking at anything, while the access log is off.
+    /// An exchange or an opaque connection begins. `None`, without looking at anything, while the access log is off.
     pub(crate) fn begin<'a>(&self, facts: impl FnOnce() -> Facts<'a>) -> Option<Entry> {
         let log = self.log.as_ref()?;
         Some(log.borrow_mut().begin(&facts(), SystemTime::now()))
@@ -56,7 +57,19 @@ impl Recorder {
         });
         self.metrics.response(series, &outcome);
         if let (Some(log), Some(entry)) = (&self.log, entry) {
-            log.borrow_mut().end(entry, record, endpoint.and_then(Series::target));
+            log.borrow_mut().end(entry, &record.into(), endpoint.and_then(Series::target));
+        }
+    }
+
+    /// An opaque connection ended. What it carried was counted as it went.
+    pub(crate) fn note_opaque(
+        &self,
+        closing: &Closing,
+        endpoint: Option<&Series>,
+        entry: Option<Entry>,
+    ) {
+        if let (Some(log), Some(entry)) = (&self.log, entry) {
+            log.borrow_mut().end(entry, &closing.into(), endpoint.and_then(Series::target));
         }
     }
 

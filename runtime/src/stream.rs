@@ -145,8 +145,8 @@ pub(crate) trait Client {
     /// Whether the client was sent a byte of a final response.
     fn has_begun(&self) -> bool;
 
-    /// Ends the connection so that the client can tell that the response is not whole.
-    fn cut(&mut self);
+    /// Ends the response so that the client can tell that it is not whole, because of `fault`.
+    fn cut(&mut self, fault: Fault);
 
     /// Answers instead of an endpoint.
     async fn answer(&mut self, exchange: &mut Exchange, answer: Answer);
@@ -164,7 +164,17 @@ pub(crate) trait Request: Source {
     fn can_rewind(&self) -> bool;
 
     /// All of the body, without its framing, if it was received and is still at hand.
-    fn whole_body(&mut self) -> Option<Vec<u8>>;
+    fn whole_body(&mut self) -> Option<Vec<u8>> {
+        if !self.is_done() || !self.rewind() {
+            return None;
+        }
+        let mut body = Vec::new();
+        while !self.is_done() {
+            let part = self.take().ok()??;
+            part.pieces().for_each(|piece| body.extend_from_slice(piece));
+        }
+        Some(body)
+    }
 
     /// Completes with an error when the client is gone, with true when it will send no more, with
     /// false when it has sent more already and cannot be watched.

@@ -2,16 +2,18 @@
 //! response's.
 
 use std::cell::Cell;
-use std::net::SocketAddr;
 
+use ringway_core::exchange::Attempt;
 use ringway_core::message::{
     Cause, Fault, Field, Framing, Method, RequestHead, ResponseHead, Stage, Upgrade, Version,
 };
+use ringway_core::policy::deadline;
 use ringway_core::policy::forward::{self, Hop, RequestEdits};
 use ringway_core::wire::h1::encode;
 use ringway_core::wire::h1::head::{self, FieldTable, Limits, Parsed};
 use ringway_core::wire::websocket;
 
+use crate::clock;
 use crate::exchange::Exchange;
 use crate::h1::Incoming;
 use crate::pool::Upstream;
@@ -22,24 +24,24 @@ use crate::stream::Download;
 pub(crate) fn queue(
     upstream: &mut Upstream,
     head: &RequestHead<'_>,
-    address: SocketAddr,
+    attempt: &Attempt,
     exchange: &Exchange,
 ) -> Result<(), Fault> {
     let mut result = Ok(());
     upstream.outgoing.queue_head(head.framing, |out| {
-        result = write_head(head, address, exchange, out);
+        result = write_head(head, attempt, exchange, out);
     });
     result
 }
 
-/// Appends the request's head as it goes to the endpoint at `address`.
+/// Appends the request's head as it goes to the attempt's endpoint.
 pub(crate) fn write_head(
     head: &RequestHead<'_>,
-    address: SocketAddr,
+    attempt: &Attempt,
     exchange: &Exchange,
     out: &mut Vec<u8>,
 ) -> Result<(), Fault> {
-    edited(head, address, exchange, |edits| {
+    edited(head, attempt, exchange, |edits| {
         let websocket_key = websocket_key(head, exchange);
         encode::request(head, &RequestEdits { websocket_key, ..*edits }, out);
     })
@@ -67,10 +69,10 @@ pub(crate) fn is_unproven(head: &ResponseHead<'_>, exchange: &Exchange) -> bool 
     !head.fields.iter().any(proves)
 }
 
-/// Shows `write` what to write of the request's head for the endpoint at `address`.
+/// Shows `write` what to write of the request's head for the attempt's endpoint.
 pub(crate) fn edited<R>(
     head: &RequestHead<'_>,
-    address: SocketAddr,
+    attempt: &Attempt,
     exchange: &Exchange,
     write: impl FnOnce(&RequestEdits<'_>) -> R,
 ) -> Result<R, Fault> {
@@ -82,8 +84,10 @@ pub(crate) fn edited<R>(
         scheme: "http",
     };
     // Only an HTTP/1.0 request without Host needs the endpoint's.
-    let fallback = if head.authority.is_empty() { address.to_string() } else { String::new() };
-    let edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
+    let fallback =
+        if head.authority.is_empty() { attempt.address.to_string() } else { String::new() };
+    let mut edits = forward::request_edits(head, &hop, applied(exchange), fallback.as_bytes())?;
+    edits.time_left = deadline::left(head, attempt.deadline, clock::recent());
     Ok(write(&edits))
 }
 

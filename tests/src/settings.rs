@@ -67,6 +67,14 @@ impl Settings {
         Self::default().service("app", endpoints).listener("web", &["service: app"])
     }
 
+    /// The same in front of endpoints that speak HTTP/2.
+    #[must_use]
+    pub fn h2c(endpoints: &[SocketAddr]) -> Self {
+        let list: Vec<String> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
+        let text = format!("{{endpoints: [{}], protocol: h2c}}", list.join(", "));
+        Self::default().service_yaml("app", &text).listener("web", &["service: app"])
+    }
+
     /// Adds a listener on a free port.
     #[must_use]
     pub fn listener(mut self, name: &str, keys: &[&str]) -> Self {

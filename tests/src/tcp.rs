@@ -1,7 +1,7 @@
 //! A TCP server that does what the test says with each connection, and a source of random bytes to
 //! compare what came with what was sent.
 
-use std::io::{self, Read, Write};
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -47,7 +47,7 @@ impl Server {
     pub fn echo() -> Self {
         Self::start(|mut stream| {
             let Ok(mut back) = stream.try_clone() else { return };
-            let _ = io::copy(&mut stream, &mut back);
+            let _ = std::io::copy(&mut stream, &mut back);
             let _ = back.shutdown(std::net::Shutdown::Write);
         })
     }
@@ -58,7 +58,7 @@ impl Server {
         Self::start(move |mut stream| {
             let Ok(mut back) = stream.try_clone() else { return };
             let _ = back.write_all(greeting);
-            let _ = io::copy(&mut stream, &mut back);
+            let _ = std::io::copy(&mut stream, &mut back);
         })
     }
 
@@ -119,20 +119,26 @@ impl Unanswering {
 /// When it cannot be made.
 #[must_use]
 pub fn connect(address: SocketAddr) -> TcpStream {
-    try_connect(address).unwrap()
-}
-
-/// The same where it may be reset before it is known to be there.
-///
-/// # Errors
-/// When it cannot be made.
-pub fn try_connect(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5))?;
+    let stream = TcpStream::connect_timeout(&address, Duration::from_secs(5)).unwrap();
     // They fail on a connection that was reset already, which is for the test to see.
     let _ = stream.set_read_timeout(Some(crate::client::PATIENCE));
     let _ = stream.set_write_timeout(Some(crate::client::PATIENCE));
     let _ = stream.set_nodelay(true);
-    Ok(stream)
+    stream
+}
+
+/// Whether who connects there and says something is reset: with the answer, while it says it, or
+/// before it even knows that it is connected.
+#[must_use]
+pub fn resets(address: SocketAddr) -> bool {
+    let said =
+        TcpStream::connect_timeout(&address, Duration::from_secs(5)).and_then(|mut stream| {
+            stream.set_read_timeout(Some(crate::client::PATIENCE))?;
+            stream.write_all(b"anybody?")?;
+            stream.read_to_end(&mut Vec::new())
+        });
+    let reset = [std::io::ErrorKind::ConnectionReset, std::io::ErrorKind::BrokenPipe];
+    said.is_err_and(|error| reset.contains(&error.kind()))
 }
 
 /// Random bytes that anybody with the seed can make again.
@@ -158,7 +164,7 @@ impl Noise {
     ///
     /// # Errors
     /// When they are not taken.
-    pub fn send(mut self, mut to: &TcpStream, mut length: usize) -> io::Result<()> {
+    pub fn send(mut self, mut to: &TcpStream, mut length: usize) -> std::io::Result<()> {
         let mut sizes = Self(self.0 ^ 1);
         let mut block = Vec::new();
         while length > 0 {

@@ -1,6 +1,7 @@
 //! The access log: exact fields in both forms, and nothing a client says can forge a line.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
+use std::io::{Read, Write};
 use std::time::Duration;
 
 use ringway_tests::client::Client;
@@ -10,6 +11,7 @@ use ringway_tests::origin::Origin;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::reply::{Act, reply};
 use ringway_tests::settings::Settings;
+use ringway_tests::tcp;
 use ringway_tests::text;
 use ringway_tests::wait;
 use serde_json::Value;
@@ -20,6 +22,7 @@ matrix!(
     a_plain_line_stays_one_line,
     a_json_line_stays_one_object,
     a_file_gets_the_lines,
+    opaque_connections_have_lines,
     it_is_off_by_default,
 );
 
@@ -199,6 +202,52 @@ fn a_file_gets_the_lines(cell: Cell) {
     let log = std::fs::read_to_string(&path).unwrap();
     assert_eq!(log.lines().count(), 50, "what was gathered is written at the end");
     assert!(log.ends_with('\n') && log.lines().all(is_plain));
+}
+
+fn opaque_connections_have_lines(cell: Cell) {
+    let (server, nobody) = (tcp::Server::echo(), tcp::refusing());
+    let settings = Settings::default()
+        .service("app", &[server.address])
+        .service("down", &[nobody])
+        .listener("web", &["service: app", "protocol: detect"])
+        .listener("down", &["service: down", "protocol: opaque"])
+        .more("access_log: { format: plain }");
+    let proxy = Proxy::start(cell, settings);
+    let mut client = tcp::connect(proxy.web());
+    client.write_all(b"*1\r\n$4\r\nPING\r\n").unwrap();
+    client.read_exact(&mut [0; 14]).unwrap();
+    drop(client);
+    let carried = lines(&proxy, 1, is_plain).remove(0);
+    let (start, rest) = carried.split_once("] ").unwrap();
+    assert!(start.starts_with("127.0.0.1:"), "{carried}");
+    let words: Vec<&str> = rest.split(' ').collect();
+    assert_eq!(words[..6], ["\"-", "-", "TCP\"", "-", "14", "14"], "{carried}");
+    assert!(number(words[6]) > 0, "nanoseconds: {carried}");
+    assert_eq!(words[7..], [&server.address.to_string(), "\"-\"", "\"-\"", "\"-\""], "{carried}");
+    // Which server a ClientHello asks for.
+    let hello = client_hello("db.test");
+    let mut client = tcp::connect(proxy.web());
+    client.write_all(&hello).unwrap();
+    client.read_exact(&mut vec![0; hello.len()]).unwrap();
+    drop(client);
+    let line = lines(&proxy, 2, is_plain).remove(1);
+    assert!(line.contains("\"- - TLS\" - ") && line.contains("\"db.test\""), "{line}");
+    assert!(tcp::resets(proxy.settings.address("down")));
+    let line = lines(&proxy, 3, is_plain).remove(2);
+    let ends = format!(" {nobody} \"-\" \"-\" \"connection refused\"");
+    assert!(line.ends_with(&ends), "{line}");
+}
+
+/// The beginning of a TLS connection that names a server (RFC 8446 4.1.2, RFC 6066 3).
+fn client_hello(name: &str) -> Vec<u8> {
+    let sized = |bytes: &[u8]| [&(bytes.len() as u16).to_be_bytes(), bytes].concat();
+    let names = sized(&[&[0][..], &sized(name.as_bytes())].concat());
+    let extensions = sized(&[&[0, 0][..], &sized(&names)].concat());
+    let fixed = [&[3, 3][..], &[7; 32], &[0], &sized(&[0x13, 0x01]), &[1, 0]].concat();
+    let body = [fixed, extensions].concat();
+    let length = (body.len() as u32).to_be_bytes();
+    let message = [&[1][..], &length[1..], &body].concat();
+    [&[22, 3, 1][..], &sized(&message)].concat()
 }
 
 fn it_is_off_by_default(cell: Cell) {

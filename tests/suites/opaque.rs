@@ -2,7 +2,7 @@
 //! bounded, and a server that speaks first is not kept waiting.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -15,6 +15,7 @@ use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::scratch::Scratch;
 use ringway_tests::settings::Settings;
+use ringway_tests::sys;
 use ringway_tests::tcp::{self, Noise, Server, Unanswering};
 use ringway_tests::wait;
 
@@ -28,6 +29,7 @@ matrix!(
     a_refused_connect_goes_to_another_endpoint,
     a_connect_that_is_not_answered_goes_to_another_endpoint,
     with_no_endpoint_the_client_is_reset,
+    a_client_that_leaves_while_its_endpoint_is_dialled_is_seen,
     what_stands_still_is_ended,
     a_marked_port_s_server_speaks_first,
     a_marked_service_s_server_speaks_first,
@@ -179,7 +181,7 @@ fn a_reset_is_passed_on(cell: Cell) {
         stream.write_all(b"part of an answer").unwrap();
         if first == *b"s" {
             thread::sleep(Duration::from_millis(100));
-            ringway_tests::sys::reset(&stream);
+            sys::reset(&stream);
         } else {
             told.lock().unwrap().send(is_reset(&mut stream)).unwrap();
         }
@@ -191,7 +193,7 @@ fn a_reset_is_passed_on(cell: Cell) {
     let mut client = tcp::connect(proxy.web());
     client.write_all(b"c").unwrap();
     client.read_exact(&mut [0; 17]).unwrap();
-    ringway_tests::sys::reset(&client);
+    sys::reset(&client);
     assert!(heard.recv_timeout(SOON).unwrap(), "nor must a cut request");
     quiet(&proxy);
     assert_eq!(cuts(&proxy), [(String::from("connection reset"), 2.0)]);
@@ -298,16 +300,25 @@ fn a_connect_that_is_not_answered_goes_to_another_endpoint(cell: Cell) {
 
 fn with_no_endpoint_the_client_is_reset(cell: Cell) {
     let proxy = Proxy::start(cell, opaque(&[tcp::refusing(), tcp::refusing()]));
-    match tcp::try_connect(proxy.web()) {
-        Ok(mut client) => {
-            // Whether it fails or not: the other side may be gone already.
-            let _ = client.write_all(b"anybody?");
-            assert!(is_reset(&mut client));
-        }
-        Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-    }
+    assert!(tcp::resets(proxy.web()));
     quiet(&proxy);
     assert_eq!(cuts(&proxy), [(String::from("connection refused"), 1.0)]);
+}
+
+fn a_client_that_leaves_while_its_endpoint_is_dialled_is_seen(cell: Cell) {
+    let nobody = Unanswering::start();
+    let proxy = Proxy::start(cell, opaque(&[nobody.address]).timeout("connect", "1m"));
+    let open = || proxy.metrics().sum("tcp_open_connections", &[("peer", "src")]);
+    let mut client = tcp::connect(proxy.web());
+    client.write_all(b"anybody?").unwrap();
+    wait::until(SOON, "it is dialled", || open() == 1.0);
+    // One that has only ended its sending direction still waits.
+    client.shutdown(Shutdown::Write).unwrap();
+    thread::sleep(Duration::from_millis(500));
+    assert_eq!(open(), 1.0);
+    sys::reset(&client);
+    wait::until(SOON, "it is known to have left", || open() == 0.0);
+    assert_eq!(cuts(&proxy), [(String::from("connection reset"), 1.0)]);
 }
 
 fn what_stands_still_is_ended(cell: Cell) {

@@ -202,7 +202,8 @@ fn what_is_not_proven_is_no_tunnel(cell: Cell) {
 
 /// HTTP/2 without extended CONNECT: the application answers as it does without an upgrade.
 fn an_endpoint_that_cannot_is_asked_without(cell: Cell) {
-    let server = Peer::program(&tool("python/bin/python"), &[&script("grpc_cases.py"), "server"]);
+    let server =
+        Peer::program(&tool("python/bin/python"), &["-B", &script("interop.py"), "server"]);
     let mut proxy = Proxy::start(cell, towards(server.address, "protocol: h2c"));
     let mut session = Session::connect(proxy.web());
     let stream = extended(&mut session, "/");

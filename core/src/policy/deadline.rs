@@ -1,4 +1,5 @@
 //! When a request has to be over because its client asks for that; the route's limit is beside it.
+//! The endpoint is told what is left when the request gets to it, and not what was left before.
 
 use crate::message::{RequestHead, Version};
 use crate::time::{Duration, Instant};
@@ -7,12 +8,44 @@ use crate::time::{Duration, Instant};
 /// Only HTTP/2 carries gRPC, so other requests are not searched for it.
 #[must_use]
 pub fn asked(head: &RequestHead<'_>, start: Instant) -> Instant {
+    stated(head).map_or(Instant::NEVER, |span| start + span)
+}
+
+/// What is left at `now` of the time that the client has stated, for an attempt that has to be over
+/// at `end`; `None` when it has stated none.
+#[must_use]
+pub fn left(head: &RequestHead<'_>, end: Option<Instant>, now: Instant) -> Option<Duration> {
+    let end = end?;
+    stated(head).map(|_| end.since(now))
+}
+
+fn stated(head: &RequestHead<'_>) -> Option<Duration> {
     let asked = match head.version {
-        Version::Http2 => head.fields.iter().find(|field| field.name == b"grpc-timeout"),
+        Version::Http2 => head.fields.iter().find(|field| field.name == GRPC_TIMEOUT),
         Version::Http10 | Version::Http11 => None,
     };
-    let span = asked.and_then(|field| grpc_timeout(field.value));
-    span.map_or(Instant::NEVER, |span| start + span)
+    asked.and_then(|field| grpc_timeout(field.value))
+}
+
+/// The name of the field by which a client of gRPC says how much time there is.
+pub const GRPC_TIMEOUT: &[u8] = b"grpc-timeout";
+
+/// A span as a `grpc-timeout` has it: a number of at most eight digits, rounded up, and its unit.
+#[must_use]
+pub fn in_units(span: Duration) -> (u64, u8) {
+    const MOST: u128 = 99_999_999;
+    let units = [
+        (1, b'n'),
+        (1_000, b'u'),
+        (1_000_000, b'm'),
+        (1_000_000_000, b'S'),
+        (60_000_000_000, b'M'),
+        (3_600_000_000_000, b'H'),
+    ];
+    let stated = units.map(|(nanos, unit)| (span.as_nanos().div_ceil(nanos), unit));
+    let fits = stated.into_iter().find(|(n, _)| *n <= MOST);
+    let (n, unit) = fits.unwrap_or((MOST, b'H'));
+    (u64::try_from(n).unwrap_or(u64::MAX), unit)
 }
 
 /// The value of a `grpc-timeout`: one to eight digits and a unit (gRPC over HTTP/2). `None` for
@@ -59,6 +92,27 @@ mod tests {
         ];
         for (value, expected) in rows {
             assert_eq!(grpc_timeout(value), expected, "{}", value.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn a_span_is_stated_in_the_finest_unit_that_has_room_for_it() {
+        let rows = [
+            (Duration::ZERO, (0, b'n')),
+            (Duration::from_nanos(99_999_999), (99_999_999, b'n')),
+            (Duration::from_nanos(100_000_000), (100_000, b'u')),
+            (Duration::new(20, 1), (20_000_001, b'u')),
+            (Duration::from_secs(100), (100_000, b'm')),
+            (Duration::from_secs(100_000), (100_000, b'S')),
+            (Duration::from_secs(100_000_000), (1_666_667, b'M')),
+            (Duration::from_secs(99_999_999 * 3600), (99_999_999, b'H')),
+            (Duration::MAX, (99_999_999, b'H')),
+        ];
+        for (span, stated) in rows {
+            assert_eq!(in_units(span), stated, "{span:?}");
+            let text = format!("{}{}", stated.0, char::from(stated.1));
+            let read = grpc_timeout(text.as_bytes()).unwrap_or_default();
+            assert!(read >= span || span == Duration::MAX, "{text}");
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::message::{
     Cause, Fault, Field, Framing, RequestHead, ResponseHead, Stage, Tag, Upgrade, Version,
 };
 use crate::snapshot::{Filters, HeaderEdits, PathRewrite};
+use crate::time::Duration;
 
 /// More `Via` entries than this mean a loop. Linkerd 1.x allows 1,000; a path of 100 proxies is
 /// none either.
@@ -82,6 +83,8 @@ pub struct RequestEdits<'a> {
     pub expect: bool,
     /// Write `te: trailers`.
     pub te_trailers: bool,
+    /// Replaces the client's `grpc-timeout`: what is left of it (`policy::deadline`).
+    pub time_left: Option<Duration>,
     /// Ask the upstream to close after its response. Default false.
     pub close: bool,
     /// See [`Hop`].
@@ -204,6 +207,7 @@ pub fn request_edits<'a>(
         websocket_key: None,
         expect: head.expect_continue,
         te_trailers: head.te_trailers,
+        time_left: None,
         close: false,
         hop: *hop,
         headers: Modifiers::new(

@@ -17,7 +17,9 @@ pub(super) struct Destination<'i> {
 /// Without a destination nothing can be passed on as it comes, so everything is taken for HTTP,
 /// which has an answer for what is not.
 pub(super) fn protocol(listener: &Listener, destination: Option<&Destination<'_>>) -> Protocol {
-    let Some(to) = destination else { return Protocol::Http };
+    let Some(to) = destination else {
+        return if listener.protocol == Wanted::Http2 { Protocol::Http2 } else { Protocol::Http };
+    };
     let said = to.service.and_then(|(service, port)| said(service, port));
     match (listener.protocol, said) {
         (Wanted::Opaque, _) | (_, Some(Protocol::Opaque)) => Protocol::Opaque,

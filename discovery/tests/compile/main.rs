@@ -183,7 +183,7 @@ fn spoken(listener: Listener, service: &str) -> (Protocol, Option<String>) {
 
 #[test]
 fn a_listener_speaks_what_its_service_says_or_its_ports_or_itself() {
-    use ringway_config::Protocol::{Detect, Http, Opaque};
+    use ringway_config::Protocol::{Detect, Http, Http2, Opaque};
     let service = |annotation: &str, port: u16, app: &str| {
         format!(
             "apiVersion: v1\nkind: Service\nmetadata:\n  name: db\n  annotations: {{a: b{annotation}}}\n\
@@ -210,6 +210,9 @@ fn a_listener_speaks_what_its_service_says_or_its_ports_or_itself() {
         (Detect, service("", 3306, &app("kubernetes.io/h2c")), Protocol::Http),
         (Detect, service("", 80, &app("linkerd.io/opaque")), Protocol::Opaque),
         (Http, service("", 80, &app("tcp")), Protocol::Opaque),
+        (Http2, service("", 80, ""), Protocol::Http2),
+        (Http2, service("", 80, &app("http")), Protocol::Http2),
+        (Http2, service("", 80, &app("tcp")), Protocol::Opaque),
         (Detect, service("", 80, &app("https")), Protocol::Opaque),
         (Opaque, service("", 80, &app("http")), Protocol::Opaque),
         (Http, service(&annotated("80"), 80, &app("http")), Protocol::Opaque),

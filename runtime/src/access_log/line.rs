@@ -6,9 +6,8 @@ use std::net::SocketAddr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use ringway_core::message::Version;
-use ringway_core::record::Record;
 
-use super::{Facts, escape};
+use super::{Ending, Facts, Spoken, escape};
 
 /// Most bytes of a request-target that go into a line: long enough to be of use, short enough
 /// that pending entries stay small. The other texts get [`TEXT_BYTES`].
@@ -24,7 +23,7 @@ pub(super) fn plain_begin(out: &mut Vec<u8>, facts: &Facts<'_>, wall: SystemTime
     escape::plain(out, facts.method, TEXT_BYTES);
     out.push(b' ');
     escape::plain(out, facts.target, TARGET_BYTES);
-    let _ = write!(out, " {}\"", version(facts.version));
+    let _ = write!(out, " {}\"", protocol(facts.spoken));
     let middle = out.len();
     for text in [facts.host, facts.user_agent] {
         out.extend_from_slice(b" \"");
@@ -37,21 +36,21 @@ pub(super) fn plain_begin(out: &mut Vec<u8>, facts: &Facts<'_>, wall: SystemTime
 /// ` status request-bytes response-bytes total-ns endpoint "host" "user-agent" "cause"`.
 pub(super) fn plain_end(
     out: &mut Vec<u8>,
-    record: &Record,
+    ending: &Ending,
     endpoint: Option<SocketAddr>,
     second: &[u8],
 ) {
-    let _ = match record.status {
+    let _ = match ending.status {
         Some(status) => write!(out, " {status}"),
         None => write!(out, " -"),
     };
-    let _ = write!(out, " {} {} {}", record.received, record.sent, record.total.as_nanos());
+    let _ = write!(out, " {} {} {}", ending.received, ending.sent, ending.total.as_nanos());
     let _ = match endpoint {
         Some(endpoint) => write!(out, " {endpoint}"),
         None => write!(out, " -"),
     };
     out.extend_from_slice(second);
-    let cause = record.fault.map_or("-", |fault| fault.cause.as_str());
+    let cause = ending.fault.map_or("-", |fault| fault.cause.as_str());
     let _ = write!(out, " \"{cause}\"");
 }
 
@@ -64,7 +63,7 @@ pub(super) fn json_begin(out: &mut Vec<u8>, facts: &Facts<'_>, wall: SystemTime)
     let texts = [
         ("method", facts.method, TEXT_BYTES),
         ("uri", facts.target, TARGET_BYTES),
-        ("version", version(facts.version).as_bytes(), TEXT_BYTES),
+        ("version", protocol(facts.spoken).as_bytes(), TEXT_BYTES),
         ("host", facts.host, TEXT_BYTES),
         ("user_agent", facts.user_agent, TEXT_BYTES),
         ("trace_id", facts.trace_id, TEXT_BYTES),
@@ -78,32 +77,34 @@ pub(super) fn json_begin(out: &mut Vec<u8>, facts: &Facts<'_>, wall: SystemTime)
 }
 
 /// The fields known at the end.
-pub(super) fn json_end(out: &mut Vec<u8>, record: &Record, endpoint: Option<SocketAddr>) {
-    if let Some(status) = record.status {
+pub(super) fn json_end(out: &mut Vec<u8>, ending: &Ending, endpoint: Option<SocketAddr>) {
+    if let Some(status) = ending.status {
         let _ = write!(out, ",\"status\":{status}");
     }
-    let (received, sent) = (record.received, record.sent);
+    let (received, sent) = (ending.received, ending.sent);
     let _ = write!(out, ",\"request_bytes\":{received},\"response_bytes\":{sent}");
-    let _ = write!(out, ",\"total_ns\":{}", record.total.as_nanos());
-    if let Some(latency) = record.latency {
+    let _ = write!(out, ",\"total_ns\":{}", ending.total.as_nanos());
+    if let Some(latency) = ending.latency {
         let _ = write!(out, ",\"latency_ns\":{}", latency.as_nanos());
     }
-    let _ = write!(out, ",\"attempts\":{}", record.attempts);
+    let _ = write!(out, ",\"attempts\":{}", ending.attempts);
     if let Some(endpoint) = endpoint {
         let _ = write!(out, ",\"endpoint\":\"{endpoint}\"");
     }
-    if let Some(fault) = record.fault {
+    if let Some(fault) = ending.fault {
         // Causes are a fixed set of plain words: nothing to escape.
         let _ = write!(out, ",\"error\":\"{}\"", fault.cause.as_str());
     }
     out.push(b'}');
 }
 
-fn version(version: Version) -> &'static str {
-    match version {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2.0",
+const fn protocol(spoken: Spoken) -> &'static str {
+    match spoken {
+        Spoken::Http(Version::Http10) => "HTTP/1.0",
+        Spoken::Http(Version::Http11) => "HTTP/1.1",
+        Spoken::Http(Version::Http2) => "HTTP/2.0",
+        Spoken::Tls => "TLS",
+        Spoken::Opaque => "TCP",
     }
 }
 

@@ -17,7 +17,7 @@ fn facts<'a>(target: &'a [u8], user_agent: &'a [u8]) -> Facts<'a> {
         client: "10.0.0.9:4711".parse().unwrap(),
         method: b"GET",
         target,
-        version: Version::Http11,
+        spoken: Spoken::Http(Version::Http11),
         host: b"web.test",
         user_agent,
         trace_id: b"",
@@ -44,6 +44,10 @@ fn record() -> Record {
 
 /// What a log of this format writes for these facts.
 fn written(format: AccessFormat, facts: &Facts<'_>) -> String {
+    written_of(format, facts, &Ending::from(&record()))
+}
+
+fn written_of(format: AccessFormat, facts: &Facts<'_>, ending: &Ending) -> String {
     static TURN: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
     let turn = TURN.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     let name = format!("ringway-access-{}-{turn}", std::process::id());
@@ -51,7 +55,7 @@ fn written(format: AccessFormat, facts: &Facts<'_>) -> String {
     let (lines, writer) = lines::start("access", &Sink::File(path.clone()), 4).unwrap();
     let mut log = AccessLog::new(format, lines).unwrap();
     let entry = log.begin(facts, UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-    log.end(entry, &record(), Some("10.0.0.1:80".parse().unwrap()));
+    log.end(entry, ending, Some("10.0.0.1:80".parse().unwrap()));
     assert_eq!(log.flush(), 0);
     assert!(writer.close(Duration::from_secs(5)));
     let text = std::fs::read_to_string(&path).unwrap();
@@ -78,6 +82,33 @@ fn json_lines_are_objects_with_linkerds_names() {
     assert_eq!((&value["status"], &value["response_bytes"]), (&502.into(), &18.into()));
     assert_eq!((&value["total_ns"], &value["latency_ns"]), (&5000.into(), &3000.into()));
     assert_eq!((&value["error"], &value["attempts"]), (&"connection refused".into(), &2.into()));
+}
+
+#[test]
+fn an_opaque_connection_has_a_line_of_the_same_form() {
+    let closing = Closing {
+        endpoint: None,
+        fault: Some(Fault::client(Stage::Relay, Cause::Reset)),
+        start: Instant::ZERO,
+        connected: Some(Duration::from_micros(4)),
+        total: Duration::from_micros(9),
+        attempts: 1,
+        received: 70,
+        sent: 80,
+    };
+    let client = "10.0.0.9:4711".parse().unwrap();
+    let facts = Facts::opaque(client, Spoken::Tls, b"db.test");
+    assert_eq!(
+        written_of(AccessFormat::Plain, &facts, &Ending::from(&closing)),
+        "10.0.0.9:4711 - - [2023-11-14T22:13:20.000000Z] \"- - TLS\" - 70 80 9000 10.0.0.1:80 \
+         \"db.test\" \"-\" \"connection reset\"\n"
+    );
+    let line = written_of(AccessFormat::Json, &facts, &Ending::from(&closing));
+    let value: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!((&value["version"], &value["host"]), (&"TLS".into(), &"db.test".into()));
+    assert_eq!((&value["request_bytes"], &value["response_bytes"]), (&70.into(), &80.into()));
+    assert_eq!((&value["total_ns"], &value["latency_ns"]), (&9000.into(), &4000.into()));
+    assert_eq!(value.get("status"), None);
 }
 
 #[test]
@@ -110,7 +141,7 @@ fn lines_that_the_writer_cannot_take_are_counted() {
     let mut log = AccessLog::new(AccessFormat::Plain, lines).unwrap();
     for _ in 0..3 {
         let entry = log.begin(&facts(b"/", b""), UNIX_EPOCH);
-        log.end(entry, &record(), None);
+        log.end(entry, &Ending::from(&record()), None);
     }
     assert_eq!(log.flush(), 3);
     assert_eq!(log.flush(), 0);

@@ -1,6 +1,7 @@
 //! Messages coming in over one socket: bytes are received into a pooled buffer, and the body is
 //! handed on as slices of it. Between messages there is no buffer.
 
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -302,6 +303,12 @@ impl Incoming {
             Some(Ok(())) => Ok(true),
             Some(Err(error)) => Err(self.fault(&error)),
         }
+    }
+
+    /// Waits until the peer is gone; that it has ended its sending direction is not that.
+    pub(crate) async fn lost(&self) -> Fault {
+        poll_fn(|cx| self.reader.poll_broken(cx)).await;
+        self.broken(Cause::Reset)
     }
 
     fn fault(&self, error: &io::Error) -> Fault {

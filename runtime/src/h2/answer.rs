@@ -28,6 +28,7 @@ pub(crate) enum Refused {
 }
 
 /// The switch of protocols that an extended CONNECT stands for (RFC 8441).
+#[derive(Clone)]
 pub(super) struct Switch {
     /// What to.
     pub(super) protocol: Box<[u8]>,

@@ -26,6 +26,7 @@ use crate::exchange::Exchange;
 use crate::pace::Pace;
 use crate::stream::{self, Source};
 use crate::upstream;
+use crate::worker::Worker;
 
 /// Connections that turn out to be going away before one is taken for the endpoint's refusal.
 const GOING_AWAY: usize = 3;
@@ -40,6 +41,16 @@ pub(crate) struct Call {
     ride: Option<Ride>,
 }
 
+/// A request's head as it goes to an endpoint.
+#[derive(Clone)]
+pub(crate) struct Head {
+    request: Request<()>,
+    /// Nothing follows it.
+    last: bool,
+    /// What it asks to switch to.
+    switch: Option<Box<Switch>>,
+}
+
 /// Opens a stream to the attempt's endpoint with the request's head.
 pub(crate) async fn call(
     exchange: &Exchange,
@@ -47,15 +58,36 @@ pub(crate) async fn call(
     request: &impl stream::Request,
     pace: &Pace,
 ) -> Result<Call, Fault> {
-    let worker = &exchange.worker;
+    let make = |extended| {
+        request
+            .head(|head| Head::of(head, attempt, exchange, extended))
+            .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))
+    };
+    open(&exchange.worker, attempt, pace, make).await
+}
+
+/// The same with a head that was made before.
+pub(crate) async fn send(
+    worker: &Rc<Worker>,
+    attempt: &Attempt,
+    head: Head,
+    pace: &Pace,
+) -> Result<Call, Fault> {
+    open(worker, attempt, pace, |_| Ok(head.clone())).await
+}
+
+/// Has `make` make the head for a connection, of which it is told whether it takes extended CONNECT.
+async fn open(
+    worker: &Rc<Worker>,
+    attempt: &Attempt,
+    pace: &Pace,
+    make: impl Fn(bool) -> Result<Head, Fault>,
+) -> Result<Call, Fault> {
     let mut tried = 0;
     loop {
         let ride = worker.carriers.board(worker, attempt, pace).await?;
-        let extended = ride.carrier().is_extended();
-        let Translated { head, last, switch } = request
-            .head(|head| translate(head, attempt, exchange, extended))
-            .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))?;
-        match ride.carrier().send(head, last) {
+        let Head { request, last, switch } = make(ride.carrier().is_extended())?;
+        match ride.carrier().send(request, last) {
             Ok(sent) => return Ok(Call::new(sent, last, switch, ride)),
             // It has been told to go away, or is full of ids: nothing of the request was sent.
             Err(_) if tried < GOING_AWAY => ride.carrier().retire(),
@@ -103,43 +135,41 @@ impl Drop for Call {
     }
 }
 
-/// A request as it goes to the endpoint.
-struct Translated {
-    head: Request<()>,
-    /// Nothing follows it.
-    last: bool,
-    /// What it asks to switch to.
-    switch: Option<Box<Switch>>,
-}
-
-fn translate(
-    head: &RequestHead<'_>,
-    attempt: &Attempt,
-    exchange: &Exchange,
-    extended: bool,
-) -> Result<Translated, Fault> {
-    upstream::edited(head, attempt.address, exchange, |edits| {
-        let mut request = Request::new(());
-        // What this type refuses is no method and no URI either.
-        let refused = Fault::client(Stage::Head, Cause::BadTarget);
-        *request.uri_mut() = uri(head, edits).ok_or(refused)?;
-        let original = mesh::original(head.version).filter(|_| attempt.meshed);
-        if let Some(original) = original {
-            let name = HeaderName::from_static(mesh::ORIGINAL);
-            request.headers_mut().insert(name, HeaderValue::from_static(original));
-        }
-        if let Some(switch) = edits.upgrade.filter(|_| extended).and_then(|to| switch(head, to)) {
-            *request.method_mut() = Method::CONNECT;
-            let protocol = std::str::from_utf8(&switch.protocol).map_err(|_| refused)?;
-            request.extensions_mut().insert(Protocol::from(protocol));
-            append(request.headers_mut(), |write| encode::extended_connect(head, edits, write));
-            return Ok(Translated { head: request, last: false, switch: Some(switch) });
-        }
-        *request.method_mut() = Method::from_bytes(head.method_token).map_err(|_| refused)?;
-        append(request.headers_mut(), |write| encode::request(head, edits, write));
-        let last = matches!(edits.framing, Framing::None | Framing::Length(0));
-        Ok(Translated { head: request, last, switch: None })
-    })?
+impl Head {
+    /// The request's head as it goes to the attempt's endpoint, over a connection that takes extended
+    /// CONNECT or not.
+    pub(crate) fn of(
+        head: &RequestHead<'_>,
+        attempt: &Attempt,
+        exchange: &Exchange,
+        extended: bool,
+    ) -> Result<Self, Fault> {
+        upstream::edited(head, attempt, exchange, |edits| {
+            let mut request = Request::new(());
+            // What this type refuses is no method and no URI either.
+            let refused = Fault::client(Stage::Head, Cause::BadTarget);
+            *request.uri_mut() = uri(head, edits).ok_or(refused)?;
+            let original = mesh::original(head.version).filter(|_| attempt.meshed);
+            if let Some(original) = original {
+                let name = HeaderName::from_static(mesh::ORIGINAL);
+                request.headers_mut().insert(name, HeaderValue::from_static(original));
+            }
+            let upgrade = edits.upgrade.filter(|_| extended);
+            if let Some(switch) = upgrade.and_then(|to| switch(head, to)) {
+                *request.method_mut() = Method::CONNECT;
+                let protocol = std::str::from_utf8(&switch.protocol).map_err(|_| refused)?;
+                request.extensions_mut().insert(Protocol::from(protocol));
+                append(request.headers_mut(), |write| {
+                    encode::extended_connect(head, edits, write);
+                });
+                return Ok(Self { request, last: false, switch: Some(switch) });
+            }
+            *request.method_mut() = Method::from_bytes(head.method_token).map_err(|_| refused)?;
+            append(request.headers_mut(), |write| encode::request(head, edits, write));
+            let last = matches!(edits.framing, Framing::None | Framing::Length(0));
+            Ok(Self { request, last, switch: None })
+        })?
+    }
 }
 
 /// The switch to what an `Upgrade` asks for. In HTTP/1.1 it is an offer, and only of a WebSocket is it

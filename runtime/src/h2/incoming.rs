@@ -1,5 +1,6 @@
 //! A body coming in over a stream: each DATA frame is a part, and its room in the windows is given
-//! back when its bytes have left on the other side.
+//! back when its bytes have left on the other side. The beginning of a request's body is held, so
+//! that it can be sent again.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use ringway_core::wire::h2::trailers;
 
 use super::fault::fault;
 use super::head::fields;
+use super::held::Held;
 use crate::pace::{Limit, Pace};
 use crate::stream::{Part, Pieces, Source};
 
@@ -23,28 +25,38 @@ pub(crate) struct Incoming {
     peer: Blame,
     /// What was received and not yet taken.
     next: Option<Bytes>,
-    /// What was taken last, whose room is not given back yet.
+    /// What was taken last, and how much room in the windows is to be given back for it.
     current: Bytes,
+    owed: usize,
+    held: Held,
+    /// There is no body, nor trailers.
+    bare: bool,
     trailers: Vec<u8>,
     /// Nothing more comes.
     ended: bool,
     done: bool,
-    touched: bool,
     pace: Option<(Rc<Pace>, Limit, Duration)>,
 }
 
 impl Incoming {
     pub(crate) fn new(stream: RecvStream, peer: Blame) -> Self {
         let ended = stream.is_end_stream();
+        let mut held = Held::default();
+        if peer == Blame::Upstream {
+            // Responses are never sent again.
+            held.forget();
+        }
         Self {
             stream,
             peer,
             next: None,
             current: Bytes::new(),
+            owed: 0,
+            held,
+            bare: ended,
             trailers: Vec::new(),
             ended,
             done: ended,
-            touched: false,
             pace: None,
         }
     }
@@ -54,14 +66,24 @@ impl Incoming {
         self.pace = Some((Rc::clone(pace), limit, span));
     }
 
-    /// Whether nothing of the body was taken yet.
-    pub(crate) const fn is_untouched(&self) -> bool {
-        !self.touched
+    /// Whether [`Self::rewind`] would succeed.
+    pub(crate) const fn can_rewind(&self) -> bool {
+        self.held.is_whole()
+    }
+
+    /// Goes back to the beginning of the body, if all of it that was taken is still here.
+    pub(crate) fn rewind(&mut self) -> bool {
+        if self.held.is_whole() {
+            self.held.rewind();
+            self.done = self.bare;
+        }
+        self.held.is_whole()
     }
 
     /// What was taken has left.
     fn give_back(&mut self) {
-        let length = std::mem::take(&mut self.current).len();
+        self.current = Bytes::new();
+        let length = std::mem::take(&mut self.owed);
         if length > 0 {
             // Fails only when the stream is gone, and its windows with it.
             let _ = self.stream.flow_control().release_capacity(length);
@@ -84,7 +106,7 @@ impl Incoming {
 
     /// Looks for the next frame of the body.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Fault>> {
-        if self.next.is_some() || self.ended {
+        if self.held.has_next() || self.next.is_some() || self.ended {
             return Poll::Ready(Ok(()));
         }
         match std::task::ready!(self.stream.poll_data(cx)) {
@@ -128,9 +150,16 @@ impl Source for Incoming {
             Poll::Pending => return Ok(None),
             Poll::Ready(looked) => looked?,
         }
-        self.touched = true;
-        self.current = self.next.take().unwrap_or_default();
-        self.done = self.ended;
+        self.current = match self.held.next() {
+            Some(again) => again,
+            None => {
+                let come = self.next.take().unwrap_or_default();
+                self.owed = come.len();
+                self.held.keep(&come);
+                come
+            }
+        };
+        self.done = self.ended && self.next.is_none() && !self.held.has_next();
         let mut pieces = Pieces::default();
         if !self.current.is_empty() {
             pieces.push(0, self.current.len());
@@ -160,6 +189,7 @@ impl Source for Incoming {
     }
 
     fn open_tunnel(&mut self) {
+        self.held.forget();
         self.pace = None;
     }
 }

@@ -274,6 +274,11 @@ impl Link {
         }
     }
 
+    /// Ends our direction.
+    pub(crate) fn shutdown(&self) {
+        self.writer.shutdown();
+    }
+
     /// Makes the coming close a reset.
     pub(crate) fn reset_on_close(&self) {
         self.writer.reset_on_close();

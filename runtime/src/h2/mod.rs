@@ -9,6 +9,7 @@ mod chunk;
 pub(crate) mod closed;
 mod fault;
 mod head;
+mod held;
 mod incoming;
 mod left;
 mod link;
@@ -17,7 +18,7 @@ mod outgoing;
 mod tuned;
 
 pub(crate) use answer::Refused;
-pub(crate) use call::call;
+pub(crate) use call::{Head, call, send};
 pub(crate) use carriers::Carriers;
 pub(crate) use chunk::Chunk;
 pub(crate) use fault::fault;

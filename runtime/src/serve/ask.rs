@@ -161,7 +161,7 @@ pub(super) fn log_facts<'a>(head: &RequestHead<'a>, client: SocketAddr) -> acces
         client,
         method: head.method_token,
         target: head.target,
-        version: head.version,
+        spoken: access_log::Spoken::Http(head.version),
         host: head.authority,
         user_agent: field(&[b"user-agent"]),
         trace_id: field(&[b"x-b3-traceid", b"x-request-id", b"x-amzn-trace-id"]),
@@ -210,18 +210,6 @@ impl Request for Ask {
 
     fn can_rewind(&self) -> bool {
         self.incoming.can_rewind()
-    }
-
-    fn whole_body(&mut self) -> Option<Vec<u8>> {
-        if !self.is_done() || !self.incoming.rewind() {
-            return None;
-        }
-        let mut body = Vec::new();
-        while !self.is_done() {
-            let part = self.take().ok()??;
-            part.pieces().for_each(|piece| body.extend_from_slice(piece));
-        }
-        Some(body)
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>> {

@@ -22,6 +22,7 @@ impl Connection {
             Protocol::Opaque => return Some(Decision::Marked),
             Protocol::Detect => Sniffer::new(Expect::Anything),
             Protocol::Http => Sniffer::new(Expect::Http),
+            Protocol::Http2 => Sniffer::new(Expect::Http2),
         };
         let until = clock::recent() + patience(worker, sniffer.expected());
         while self.idle(worker, until).await {
@@ -57,6 +58,7 @@ impl Connection {
             _ if self.ask.is_empty() => None,
             // Its parser is to say what it lacks.
             Expect::Http => Some(Decision::Http1),
+            Expect::Http2 => Some(Decision::Http2),
             Expect::Anything => Some(opaque),
         }
     }
@@ -74,6 +76,6 @@ fn patience(worker: &Worker, expected: Expect) -> Duration {
     let timeouts = &worker.settings().timeouts;
     match expected {
         Expect::Anything => timeouts.detect,
-        Expect::Http => timeouts.head,
+        Expect::Http | Expect::Http2 => timeouts.head,
     }
 }

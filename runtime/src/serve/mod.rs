@@ -226,7 +226,7 @@ impl Client for Connection {
         self.reply.has_begun()
     }
 
-    fn cut(&mut self) {
+    fn cut(&mut self, _: Fault) {
         self.cut = true;
         self.reply.cut();
     }

@@ -121,6 +121,12 @@ impl Reader {
         (seen & libc::POLLRDHUP != 0).then_some(Ok(()))
     }
 
+    /// Waits until the other side is gone, whatever there is to be read. Nobody else may wait to
+    /// read meanwhile.
+    pub(crate) fn poll_broken(&self, cx: &Context<'_>) -> Poll<()> {
+        self.shared.watch.poll_broken(cx)
+    }
+
     /// Whether the last read took everything there was.
     pub(crate) const fn is_drained(&self) -> bool {
         self.drained

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::names::tag;
 use crate::message::{Field, Framing, RequestHead, ResponseHead, Tag, Version};
+use crate::policy::deadline::{GRPC_TIMEOUT, in_units};
 use crate::policy::forward::{Modifiers, RequestEdits, ResponseEdits};
 use crate::policy::route::rewrite;
 use crate::wire::websocket;
@@ -41,10 +42,10 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
     }
     let mut length = edits.framing;
     let passes = |field: &Field<'_>| match field.tag {
-        Tag::Other => edits.websocket_key.is_none() || !is_key(field.name),
+        Tag::Other if edits.websocket_key.is_some() && is_key(field.name) => false,
         Tag::ContentLength => states(field, &mut length),
         Tag::Host => edits.host.is_none(),
-        tag => request_passes(tag, edits),
+        _ => request_passes(field, edits),
     };
     copy(head.lines, head.fields, &edits.headers, passes, out);
     framing(length, out);
@@ -55,11 +56,12 @@ pub fn request(head: &RequestHead<'_>, edits: &RequestEdits<'_>, out: &mut Vec<u
 
 /// Whether a field of a request goes on, whatever protocol carries it; Host and Content-Length are
 /// the protocol's matter.
-pub(in crate::wire) fn request_passes(tag: Tag, edits: &RequestEdits<'_>) -> bool {
+pub(in crate::wire) fn request_passes(field: &Field<'_>, edits: &RequestEdits<'_>) -> bool {
     let mode = edits.hop.forwarded;
     let client = edits.hop.client.is_some();
-    match tag {
-        Tag::Other | Tag::Via | Tag::ForwardedProto | Tag::ForwardedHost => true,
+    match field.tag {
+        Tag::Other => edits.time_left.is_none() || field.name != GRPC_TIMEOUT,
+        Tag::Via | Tag::ForwardedProto | Tag::ForwardedHost => true,
         Tag::Expect => edits.expect,
         Tag::Trailer => edits.framing == Framing::Chunked,
         Tag::ForwardedFor => !(client && mode.x_forwarded()),
@@ -75,6 +77,15 @@ pub(in crate::wire) fn request_added(
     out: &mut Vec<u8>,
 ) {
     forwarded(head, edits, out);
+    if let Some(left) = edits.time_left
+        && !edits.headers.names(GRPC_TIMEOUT)
+    {
+        let (n, unit) = in_units(left);
+        out.extend_from_slice(GRPC_TIMEOUT);
+        out.extend_from_slice(b": ");
+        decimal(n, out);
+        out.extend_from_slice(&[unit, b'\r', b'\n']);
+    }
     if let Some(name) = edits.hop.via {
         via(head.version, name, out);
     }

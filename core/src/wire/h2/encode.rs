@@ -17,7 +17,7 @@ pub fn request(
 ) {
     for field in head.fields {
         let modified = may_modify(field.tag) && edits.headers.drops(field.name);
-        if !modified && request_passes(field.tag, edits) {
+        if !modified && request_passes(field, edits) {
             write(field.name, field.value);
         }
     }
@@ -155,9 +155,11 @@ pub fn grpc_answer(local: &Local<'_>, code: u8, mut write: impl FnMut(&[u8], &[u
 mod tests {
     use super::*;
     use crate::message::Method;
+    use crate::policy::deadline;
     use crate::policy::forward::{
         Applied, Client, ForwardedMode, Hop, request_edits, response_edits,
     };
+    use crate::time::{Duration, Instant};
     use crate::wire::h1::encode;
     use crate::wire::h1::head::{self, FieldTable, Limits, Parsed};
 
@@ -233,6 +235,44 @@ mod tests {
         let mut out = Vec::new();
         switched(&head, &edits, |name, value| out.push((name.to_vec(), value.to_vec())));
         assert_eq!(out, [(b"Sec-WebSocket-Protocol".to_vec(), b"chat".to_vec())]);
+    }
+
+    #[test]
+    fn what_is_left_of_the_time_is_said_and_not_what_there_was() {
+        let field = |name, value| Field { name, value, line: (0, 0), tag: tag(name) };
+        let fields = [field(b"grpc-timeout", b"10S"), field(b"x", b"1")];
+        let head = RequestHead {
+            method: Method::Post,
+            method_token: b"POST",
+            authority: b"a.test",
+            target: b"/s/m",
+            absolute: false,
+            version: Version::Http2,
+            fields: &fields,
+            lines: b"",
+            framing: Framing::Chunked,
+            connection: crate::message::Connection::default(),
+            expect_continue: false,
+            upgrade: crate::message::Upgrade::None,
+            te_trailers: false,
+        };
+        let start = Instant::ZERO;
+        let later = start + Duration::from_millis(4250);
+        let end = deadline::asked(&head, start);
+        let forwarded = ForwardedMode::Off;
+        let hop = Hop { via: None, forwarded, client: None, scheme: "http" };
+        let mut edits = request_edits(&head, &hop, Applied::default(), b"").expect("no loop");
+        edits.time_left = deadline::left(&head, Some(end), later);
+        let mut out = Vec::new();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        request(&head, &edits, |name, value| out.push((text(name), text(value))));
+        assert_eq!(out, pairs(&[("x", "1"), ("grpc-timeout", "5750000u")]));
+        let mut bytes = Vec::new();
+        encode::request(&head, &edits, &mut bytes);
+        let bytes = String::from_utf8_lossy(&bytes);
+        assert!(bytes.contains("grpc-timeout: 5750000u\r\n") && !bytes.contains("10S"), "{bytes}");
+        let without = RequestHead { fields: &fields[1..], ..head };
+        assert_eq!(deadline::left(&without, Some(end), later), None);
     }
 
     #[test]

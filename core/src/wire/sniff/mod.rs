@@ -47,6 +47,8 @@ pub enum Expect {
     Anything,
     /// HTTP: what is not HTTP/2 is HTTP/1, be it malformed.
     Http,
+    /// HTTP/2, be it malformed: whoever reads the preface is to refuse what is none.
+    Http2,
 }
 
 /// One connection's first bytes, looked at as they come. Each byte is looked at once.
@@ -99,10 +101,12 @@ impl Sniffer {
             Sniffed::Http2
         } else if same == bytes.len() {
             return Sniffed::NeedMore;
-        } else if self.expect == Expect::Http {
-            Sniffed::Http1
         } else {
-            self.read_on(bytes)
+            match self.expect {
+                Expect::Anything => self.read_on(bytes),
+                Expect::Http => Sniffed::Http1,
+                Expect::Http2 => Sniffed::Http2,
+            }
         };
         if sniffed != Sniffed::NeedMore {
             self.state = State::Decided(sniffed);
@@ -241,6 +245,19 @@ mod tests {
         ];
         for (bytes, sniffed, at) in rows {
             assert_eq!(decided(bytes, Expect::Http), (sniffed, at), "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn where_http2_is_expected_nothing_else_is_taken_for_anything() {
+        let rows: [(&[u8], Sniffed, usize); 4] = [
+            (b"GET / HTTP/1.1\r\n", Sniffed::Http2, 1),
+            (b"PRI * HTTP/1.1\r\n", Sniffed::Http2, 12),
+            (b"PRI *", Sniffed::NeedMore, 5),
+            (PREFACE, Sniffed::Http2, 24),
+        ];
+        for (bytes, sniffed, at) in rows {
+            assert_eq!(decided(bytes, Expect::Http2), (sniffed, at), "{bytes:?}");
         }
     }
 

@@ -26,7 +26,7 @@ use crate::worker::Worker;
 pub(crate) struct Ask {
     parts: Parts,
     /// No body follows the head.
-    ended: bool,
+    bare: bool,
     incoming: Incoming,
     sender: Rc<Sender>,
     /// Whoever sends it is another ringway.
@@ -53,7 +53,7 @@ impl Ask {
         }
         let incoming = Incoming::new(body, Blame::Client);
         let held = parts.method == http::Method::CONNECT;
-        Self { parts, ended: incoming.is_done(), incoming, sender, is_peer, held }
+        Self { parts, bare: incoming.is_done(), incoming, sender, is_peer, held }
     }
 
     /// Whether it is a request of gRPC.
@@ -102,7 +102,7 @@ impl Ask {
         };
         let mut table = FieldTable::new();
         let fields = fields(&self.parts.headers);
-        let mut head = request::request(&pseudo, fields, self.ended, &mut table, limits)?;
+        let mut head = request::request(&pseudo, fields, self.bare, &mut table, limits)?;
         if self.is_peer {
             mesh::restore(&mut head);
         }
@@ -137,15 +137,11 @@ impl Request for Ask {
     }
 
     fn rewind(&mut self) -> bool {
-        self.can_rewind()
+        self.incoming.rewind()
     }
 
     fn can_rewind(&self) -> bool {
-        self.ended || self.incoming.is_untouched()
-    }
-
-    fn whole_body(&mut self) -> Option<Vec<u8>> {
-        self.ended.then(Vec::new)
+        self.incoming.can_rewind()
     }
 
     fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<Result<bool, Fault>> {

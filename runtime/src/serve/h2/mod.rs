@@ -54,7 +54,18 @@ pub(crate) async fn serve(
             let place = Place { worker, entrance, peer, is_peer };
             Some(Box::new(Driver::new(place, &link, connection, &settings)))
         }
-        _ => None,
+        Ok(Err(error)) => {
+            if error.is_library() {
+                worker.metrics().count(closed::failed(&error));
+            }
+            // Without a GOAWAY: it may be no HTTP/2 (RFC 9113 3.4).
+            link.shutdown();
+            None
+        }
+        Err(_) => {
+            link.shutdown();
+            None
+        }
     };
     drop(shake);
     pace.clear_all();

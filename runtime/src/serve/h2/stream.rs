@@ -106,8 +106,12 @@ impl Client for Stream {
         self.reply.has_begun()
     }
 
-    fn cut(&mut self) {
-        self.reply.give_up(Reason::INTERNAL_ERROR);
+    fn cut(&mut self, fault: Fault) {
+        self.reply.give_up(match fault.cause {
+            // By this, a client of gRPC knows its deadline.
+            Cause::RequestTimeout => Reason::CANCEL,
+            _ => Reason::INTERNAL_ERROR,
+        });
     }
 
     async fn answer(&mut self, exchange: &mut Exchange, answer: Answer) {
