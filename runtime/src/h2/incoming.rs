@@ -97,7 +97,7 @@ impl Incoming {
             if std::task::ready!(self.poll_next(cx)).is_err() {
                 break;
             }
-            self.current = self.next.take().unwrap_or_default();
+            self.owed = self.next.take().map_or(0, |come| come.len());
             self.done = self.ended;
         }
         self.give_back();
