@@ -21,7 +21,8 @@ pub(crate) fn check(root: &Node, report: &mut Report) {
     let discovery = root.get("discovery");
     names(listeners, report);
     addresses(root, listeners, report);
-    let routes = discovery.is_some_and(|d| d.get("manifests").is_some());
+    let from = |key| discovery.is_some_and(|d| d.get(key).is_some());
+    let routes = from("manifests") || from("kubernetes");
     let known: BTreeSet<&str> = services.iter().map(|entry| entry.key.as_str()).collect();
     for (index, listener) in listeners.iter().enumerate() {
         let path = format!("listeners[{index}]");
@@ -35,6 +36,7 @@ pub(crate) fn check(root: &Node, report: &mut Report) {
         endpoints(service, report);
     }
     ttls(discovery, report);
+    scope(discovery, report);
     heads(root, report);
 }
 
@@ -161,14 +163,14 @@ fn gateway(
     only(listener, "target", "inbound", path, report);
     let Some(service) = listener.get("service") else {
         if !routes {
-            let found = "a gateway with neither `service` nor `discovery.manifests`";
+            let found = "a gateway with neither `service` nor `discovery`";
             let hint = "add `service: NAME` with a name from `services`";
             report.add(listener.place, path, found, "something to route to", hint);
         }
         return;
     };
     let Some(name) = service.text() else { return };
-    // Which services manifests bring only shows while running.
+    // Which services discovery brings only shows while running.
     if routes || services.contains(name) {
         return;
     }
@@ -237,6 +239,30 @@ fn ttls(discovery: Option<&Node>, report: &mut Report) {
         let found =
             format!("min_ttl {} above max_ttl {}", duration::format(least), duration::format(most));
         report.add(dns.place, "discovery.dns", found, "min_ttl up to max_ttl", "");
+    }
+}
+
+/// Namespaces are there for the scope that has some, and for no other.
+fn scope(discovery: Option<&Node>, report: &mut Report) {
+    let Some(kubernetes) = discovery.and_then(|node| node.get("kubernetes")) else {
+        return;
+    };
+    let scope = kubernetes.get("scope");
+    let wanted = scope.and_then(Node::text);
+    match (kubernetes.get("namespaces"), wanted) {
+        (None, Some("namespaces")) => {
+            let hint = "add `namespaces: [NAME]`, or write `scope: cluster`";
+            let path = "discovery.kubernetes";
+            let found = "the scope `namespaces` without any";
+            report.add(kubernetes.place, path, found, "some namespaces", hint);
+        }
+        (Some(node), Some(word)) if word != "namespaces" => {
+            let path = "discovery.kubernetes.namespaces";
+            let found = format!("`namespaces` beside the scope {}", quote(word));
+            let hint = "remove one of the two";
+            report.add(node.place, path, found, "no such key", hint);
+        }
+        _ => {}
     }
 }
 

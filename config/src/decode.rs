@@ -11,6 +11,7 @@ use serde::de::{Deserialize, IntoDeserializer};
 
 use crate::duration;
 use crate::http2::Http2;
+use crate::kubernetes::Kubernetes;
 use crate::listener::Listener;
 use crate::scalar;
 use crate::service::{HTTP, StaticEndpoint, StaticService, balancer, protocol};
@@ -97,12 +98,32 @@ fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
     let dns = section.section("dns");
     Discovery {
         manifests: section.text("manifests").map(|text| scalar::relative(text, base)),
+        kubernetes: kubernetes(&section.section("kubernetes"), base),
         namespace: section.text("namespace").map_or(default.namespace, ToOwned::to_owned),
         dns: Dns {
             min_ttl: dns.duration("min_ttl", default.dns.min_ttl),
             max_ttl: dns.duration("max_ttl", default.dns.max_ttl),
         },
     }
+}
+
+/// A section with nothing in it says that there is an API server, too.
+fn kubernetes(section: &Section<'_>, base: &Path) -> Option<Kubernetes> {
+    section.0?;
+    let names = section.items("namespaces").iter().filter_map(Node::text);
+    let mut namespaces: Vec<String> = Vec::new();
+    for name in names {
+        if namespaces.iter().all(|known| known != name) {
+            namespaces.push(name.to_owned());
+        }
+    }
+    let scope = section.choice("scope");
+    Some(Kubernetes {
+        scope: scope.unwrap_or(Kubernetes::default_scope(!namespaces.is_empty())),
+        namespaces,
+        kubeconfig: section.text("kubeconfig").map(|text| scalar::relative(text, base)),
+        context: section.text("context").map(ToOwned::to_owned),
+    })
 }
 
 fn timeouts(section: &Section<'_>) -> Timeouts {

@@ -37,6 +37,8 @@ pub(crate) enum Scalar {
     Directory,
     /// A path of a file.
     File,
+    /// Any text.
+    Text,
     /// A level or a list of `target=level`.
     Level,
 }
@@ -69,6 +71,7 @@ impl Scalar {
             Self::Ports => String::from("ports such as `25,587,4000-4100`"),
             Self::Directory => String::from("the path of a directory"),
             Self::File => String::from("the path of a file"),
+            Self::Text => String::from("text"),
             Self::Level => String::from("`error`, `warn`, `info`, `debug`, `trace` or `off`"),
         }
     }
@@ -104,6 +107,8 @@ impl Scalar {
                 text.parse::<HostPort>().map(|_| ()).map_err(|error| error.to_string())
             }
             Self::Ports => text.parse::<Ports>().map(|_| ()).map_err(|error| error.to_string()),
+            Self::Text if text.is_empty() => Err(String::new()),
+            Self::Text => Ok(()),
             Self::Directory | Self::File if text.is_empty() || text.contains('\0') => {
                 Err(String::new())
             }

@@ -14,7 +14,8 @@ use crate::mailbox::Publisher;
 use crate::settings::Settings;
 use crate::settle::Settle;
 use crate::source::names::Names;
-use crate::source::{Told, files, fixed};
+use crate::source::kubernetes::Board;
+use crate::source::{Tell, Told, files, fixed, kubernetes};
 use crate::status::{SourceStatus, Status};
 
 /// Changes are published once it has been quiet for so long, so that a burst is one snapshot.
@@ -50,6 +51,35 @@ impl Clock {
     }
 }
 
+/// A source that runs by itself.
+#[derive(Default)]
+struct Watching(Option<(JoinHandle<()>, UnboundedReceiver<Told>)>);
+
+impl Watching {
+    /// Starts it, with a channel of its own: nothing that an earlier one has told comes through.
+    fn start<F: Future<Output = ()> + Send + 'static>(&mut self, source: impl FnOnce(Tell) -> F) {
+        self.stop();
+        let (tell, told) = unbounded_channel();
+        self.0 = Some((tokio::spawn(source(tell)), told));
+    }
+
+    fn stop(&mut self) {
+        if let Some((task, _)) = self.0.take() {
+            task.abort();
+        }
+    }
+
+    async fn hear(&mut self) -> Told {
+        if let Some((_, told)) = &mut self.0
+            && let Some(told) = told.recv().await
+        {
+            return told;
+        }
+        // It does not run, or has ended by a bug.
+        std::future::pending().await
+    }
+}
+
 /// All that the thread has.
 struct Thread {
     settings: Settings,
@@ -57,9 +87,11 @@ struct Thread {
     index: Index,
     settle: Settle,
     names: Names,
-    /// The task that watches the directory; what it tells comes through `told`.
-    files: Option<JoinHandle<()>>,
-    told: UnboundedReceiver<Told>,
+    /// The watch of the directory.
+    files: Watching,
+    /// The watches of the API server.
+    kubernetes: Watching,
+    board: Board,
     complaints: BTreeMap<SourceId, (Vec<String>, u64)>,
     publishers: Vec<Publisher>,
     generation: u64,
@@ -73,6 +105,7 @@ pub(crate) async fn run(
     publishers: Vec<Publisher>,
     mut commands: UnboundedReceiver<Command>,
     status: Arc<Mutex<Status>>,
+    board: Board,
 ) {
     let (names, mut answers) = Names::new(settings.discovery.dns.clone(), settings.resolver);
     let mut thread = Thread {
@@ -80,8 +113,9 @@ pub(crate) async fn run(
         index: Index::default(),
         settle: Settle::new(QUIET, LIMIT),
         names,
-        files: None,
-        told: unbounded_channel().1,
+        files: Watching::default(),
+        kubernetes: Watching::default(),
+        board,
         complaints: BTreeMap::new(),
         publishers,
         generation: 0,
@@ -91,7 +125,8 @@ pub(crate) async fn run(
     };
     thread.apply(Event::InitDone(SourceId::Names));
     thread.lower();
-    thread.watch();
+    thread.watch_files();
+    thread.watch_kubernetes();
     loop {
         thread.advance();
         let due = thread.due().map(|due| thread.clock.tokio(due));
@@ -106,7 +141,8 @@ pub(crate) async fn run(
                 Some(Command::Replace(settings)) => thread.replace(*settings),
                 Some(Command::Stop) | None => break,
             },
-            Some(told) = thread.told.recv() => thread.hear(told),
+            told = thread.files.hear() => thread.hear(told),
+            told = thread.kubernetes.hear() => thread.hear(told),
             Some(answer) = answers.recv() => {
                 if let Some(event) = thread.names.heard(answer) {
                     thread.apply(event);
@@ -115,7 +151,8 @@ pub(crate) async fn run(
             () = timer => {}
         }
     }
-    thread.unwatch();
+    thread.files.stop();
+    thread.kubernetes.stop();
 }
 
 impl Thread {
@@ -127,7 +164,7 @@ impl Thread {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Event(event) => self.apply(event),
+            Told::Events(events) => events.into_iter().for_each(|event| self.apply(event)),
             Told::Errors(source, errors) => {
                 let (now, count) = self.complaints.entry(source).or_default();
                 *count += u64::from(!errors.is_empty());
@@ -147,22 +184,18 @@ impl Thread {
     }
 
     /// Starts to watch the directory, if there is one.
-    fn watch(&mut self) {
-        let Some(directory) = self.settings.discovery.manifests.clone() else {
-            return;
-        };
-        // A channel of its own: nothing that an earlier watch has told comes through it.
-        let (tell, told) = unbounded_channel();
-        self.told = told;
-        let namespace = self.settings.discovery.namespace.clone();
-        self.files = Some(tokio::spawn(files::watch(directory, namespace, self.clock, tell)));
+    fn watch_files(&mut self) {
+        let discovery = &self.settings.discovery;
+        let Some(directory) = discovery.manifests.clone() else { return };
+        let (namespace, clock) = (discovery.namespace.clone(), self.clock);
+        self.files.start(|tell| files::watch(directory, namespace, clock, tell));
     }
 
-    fn unwatch(&mut self) {
-        if let Some(task) = self.files.take() {
-            task.abort();
-        }
-        self.told = unbounded_channel().1;
+    /// Starts to watch the API server, if there is one.
+    fn watch_kubernetes(&mut self) {
+        let Some(settings) = self.settings.discovery.kubernetes.clone() else { return };
+        let board = self.board.clone();
+        self.kubernetes.start(|tell| kubernetes::watch(settings, board, tell));
     }
 
     fn replace(&mut self, settings: Settings) {
@@ -170,19 +203,31 @@ impl Thread {
         let (before, after) = (&old.discovery, &self.settings.discovery);
         let moved = before.manifests != after.manifests || before.namespace != after.namespace;
         self.names.configure(after.dns.clone(), self.settings.resolver);
+        let elsewhere = before.kubernetes != after.kubernetes;
         if moved {
-            self.unwatch();
+            self.files.stop();
             self.complaints.remove(&SourceId::Files);
-            if self.settings.discovery.manifests.is_some() {
-                self.index.renew(SourceId::Files);
-            } else {
-                self.index.forget(SourceId::Files);
-            }
-            self.watch();
+            self.leave(SourceId::Files);
+            self.watch_files();
+        }
+        if elsewhere {
+            self.kubernetes.stop();
+            self.board.clear();
+            self.leave(SourceId::Kubernetes);
+            self.watch_kubernetes();
         }
         self.lower();
         // Listeners are no objects of the index.
         self.settle.touch(self.clock.now());
+    }
+
+    /// What the source has said is replaced when it is still in use, and else forgotten.
+    fn leave(&mut self, source: SourceId) {
+        if self.sources().any(|used| used == source) {
+            self.index.renew(source);
+        } else {
+            self.index.forget(source);
+        }
     }
 
     /// Does what is due now.
@@ -217,9 +262,14 @@ impl Thread {
         self.sources().all(|source| self.index.is_complete(source))
     }
 
-    fn sources(&self) -> impl Iterator<Item = SourceId> {
+    fn sources(&self) -> impl Iterator<Item = SourceId> + use<> {
         let files = self.settings.discovery.manifests.is_some();
-        SourceId::ALL.into_iter().filter(move |source| *source != SourceId::Files || files)
+        let kubernetes = self.settings.discovery.kubernetes.is_some();
+        SourceId::ALL.into_iter().filter(move |source| match source {
+            SourceId::Files => files,
+            SourceId::Kubernetes => kubernetes,
+            SourceId::Fixed | SourceId::Names => true,
+        })
     }
 
     fn publish(&mut self, now: Instant) {
@@ -260,7 +310,11 @@ impl Thread {
                 failures,
             }
         });
-        let status = Status { generation: self.generation, sources: sources.collect() };
+        let status = Status {
+            generation: self.generation,
+            sources: sources.collect(),
+            watches: Vec::new(),
+        };
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }

@@ -1,9 +1,9 @@
 //! The sources. Each is a module that turns what it watches into [`crate::event::Event`]s and
-//! into complaints; a source for the Kubernetes API server is one more such module, its id in
-//! [`crate::event::SourceId`] and a line in `thread`.
+//! into complaints.
 
 pub(crate) mod files;
 pub(crate) mod fixed;
+pub(crate) mod kubernetes;
 pub(crate) mod names;
 pub(crate) mod resolve;
 pub(crate) mod scan;
@@ -15,8 +15,8 @@ use crate::event::{Event, SourceId};
 /// What a source tells the thread.
 #[derive(Debug)]
 pub(crate) enum Told {
-    /// A change.
-    Event(Event),
+    /// Changes, between which nothing is published.
+    Events(Vec<Event>),
     /// All that is wrong with the source now, one line each; empty when all is well.
     Errors(SourceId, Vec<String>),
 }
@@ -31,9 +31,8 @@ pub(crate) fn tell(to: &Tell, told: Told) {
 
 /// Tells a whole picture.
 pub(crate) fn tell_all(to: &Tell, source: SourceId, objects: Vec<crate::object::Object>) {
-    tell(to, Told::Event(Event::Init(source)));
-    for object in objects {
-        tell(to, Told::Event(Event::Apply(source, object)));
-    }
-    tell(to, Told::Event(Event::InitDone(source)));
+    let mut events = vec![Event::Init(source)];
+    events.extend(objects.into_iter().map(|object| Event::Apply(source, object)));
+    events.push(Event::InitDone(source));
+    tell(to, Told::Events(events));
 }

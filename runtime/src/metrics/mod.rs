@@ -7,6 +7,7 @@
 //! No label ever holds a string that a client sent.
 
 mod cell;
+mod discovery;
 mod expose;
 mod histogram;
 mod labels;
@@ -19,6 +20,7 @@ mod text;
 mod worker;
 
 pub use histogram::Histogram;
+pub(crate) use discovery::text as discovery_text;
 pub(crate) use listener::Decision;
 pub use registry::{EndpointTotals, Registry};
 pub(crate) use series::ListenerLabels;

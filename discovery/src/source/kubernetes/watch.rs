@@ -1,0 +1,368 @@
+//! One watch: lists, follows, and lists again when it has lost the thread.
+//!
+//! ```text
+//! list (streamed, else by pages) ─► follow ─► ended by the server ─► follow …
+//!        ▲                             │
+//!        └── 410, not JSON, or ◄── failed ─► pause ─► is the server where it was?
+//!            an older version
+//! ```
+//! Whatever fails, what has been told stays; a new list tells its differences at its end.
+
+use std::sync::Arc;
+
+use ringway_core::rng::Rng;
+use ringway_core::time::Duration;
+use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::watch::Receiver;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::answer;
+use super::api::{Api, Wait};
+use super::backoff::{jitter, pause};
+use super::board::Post;
+use super::failure::{Failure, Remedy};
+use super::items::{Found, Items};
+use super::known::Known;
+use super::lines::{Line, Lines, MOST_BYTES};
+use super::target::Target;
+use crate::event::Event;
+use crate::manifest::{self, Item};
+use crate::source::{Tell, Told, tell};
+
+/// A watch that says nothing for so long is dead: an API server says every minute that there is
+/// nothing to say.
+const SILENCE: Duration = Duration::from_secs(75);
+/// A list that goes on has to go on within this.
+const STALL: Duration = Duration::from_secs(20);
+/// A watch that ends sooner has not been one: the next begins no sooner than this.
+const SHORTEST: Duration = Duration::from_secs(1);
+
+/// What a watch tells the one who has started it.
+#[derive(Debug)]
+pub(crate) enum News {
+    /// Its first list has been told.
+    Complete,
+    /// The API server does not know its kind.
+    Missing,
+}
+
+/// One watch.
+pub(crate) struct Watch {
+    api: Arc<Api>,
+    target: Target,
+    /// The version of the API in which the kind is there, if it is.
+    served: Receiver<Option<&'static str>>,
+    known: Known,
+    post: Post,
+    tell: Tell,
+    news: UnboundedSender<News>,
+    rng: Rng,
+    /// What the last event said; `None` means that a list is due.
+    version: Option<String>,
+    /// Whether a failure has come between, in which the server may have changed.
+    doubt: bool,
+    complete: bool,
+    failures: u32,
+}
+
+impl Watch {
+    pub(crate) fn new(
+        api: Arc<Api>,
+        target: Target,
+        served: Receiver<Option<&'static str>>,
+        post: Post,
+        tell: Tell,
+        news: UnboundedSender<News>,
+        rng: Rng,
+    ) -> Self {
+        let known = Known::new(target.resource.kind);
+        Self {
+            api,
+            target,
+            served,
+            known,
+            post,
+            tell,
+            news,
+            rng,
+            version: None,
+            doubt: false,
+            complete: false,
+            failures: 0,
+        }
+    }
+
+    /// Runs until it is aborted.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let begun = Instant::now();
+            let served = *self.served.borrow_and_update();
+            let Some(api) = served else {
+                self.absent();
+                if self.served.changed().await.is_err() {
+                    return;
+                }
+                continue;
+            };
+            match self.round(api).await {
+                Ok(()) => {
+                    let next = begun + SHORTEST;
+                    if next > Instant::now() {
+                        sleep_until(next + jitter(SHORTEST, &mut self.rng)).await;
+                    }
+                }
+                Err(failure) => self.recover(&failure).await,
+            }
+        }
+    }
+
+    async fn recover(&mut self, failure: &Failure) {
+        self.failures = self.failures.saturating_add(1);
+        self.post.failed(failure);
+        if self.failures == 1 {
+            tracing::warn!("watch of {} failed: {failure}; what is known stays", self.target);
+        } else {
+            tracing::debug!(failures = self.failures, "watch of {} failed: {failure}", self.target);
+        }
+        self.doubt = true;
+        match failure.remedy() {
+            Remedy::Resume => {}
+            Remedy::Relist => self.version = None,
+            Remedy::Reconnect => self.api.forget(),
+            Remedy::Rediscover => {
+                self.version = None;
+                let _ = self.news.send(News::Missing);
+            }
+        }
+        sleep(pause(self.failures, failure, &mut self.rng)).await;
+    }
+
+    /// Goes on from where it is, until the server ends the watch.
+    async fn round(&mut self, api: &'static str) -> Result<(), Failure> {
+        if self.doubt && self.version.is_some() {
+            self.probe(api).await?;
+        }
+        self.doubt = false;
+        if self.version.is_none() && self.api.streams() {
+            let request = self.target.stream(api, &mut self.rng)?;
+            self.known.begin();
+            match self.follow(api, request).await {
+                Err(failure) if self.version.is_none() && failure.denies_streaming() => {
+                    if self.api.stop_streaming() {
+                        tracing::info!("lists are not streamed by this API server: {failure}");
+                    }
+                }
+                ended => return ended,
+            }
+        }
+        if self.version.is_none() {
+            self.list(api).await?;
+        }
+        let since = self.version.clone().unwrap_or_default();
+        let request = self.target.watch(api, &since, &mut self.rng)?;
+        self.follow(api, request).await
+    }
+
+    /// Asks where the server is. When it is not yet where this watch has been already, its storage
+    /// was restored from a backup: what it has is true now.
+    async fn probe(&mut self, api: &str) -> Result<(), Failure> {
+        let mut answer = self.api.open(self.target.probe(api)?, Wait::Short).await?;
+        let mut items = Items::default();
+        while let Some(bytes) = answer.next(STALL).await? {
+            items.push(&bytes, &mut |_| {});
+        }
+        let page = self.page(&items)?;
+        let ours = self.version.as_deref().unwrap_or_default();
+        if is_older(&page.version, ours) {
+            tracing::warn!(
+                "{}: the API server went back from version {ours} to {}; reading anew",
+                self.target,
+                page.version,
+            );
+            self.version = None;
+        }
+        Ok(())
+    }
+
+    /// Reads everything, page by page.
+    async fn list(&mut self, api: &str) -> Result<(), Failure> {
+        self.known.begin();
+        let mut next = None;
+        loop {
+            let mut answer = self.api.open(self.target.list(api, next)?, Wait::Long).await?;
+            let mut items = Items::default();
+            while let Some(bytes) = answer.next(STALL).await? {
+                items.push(&bytes, &mut |found| match found {
+                    Found::Item(bytes) => match read(&self.target, api, bytes) {
+                        Ok(item) => drop(self.known.put(item)),
+                        Err(why) => self.known.unread(&why),
+                    },
+                    Found::TooLong => self.known.unread(TOO_LONG),
+                });
+            }
+            let page = self.page(&items)?;
+            next = page.next;
+            if next.is_none() {
+                self.listed(page.version, false);
+                return Ok(());
+            }
+        }
+    }
+
+    fn page(&self, items: &Items) -> Result<answer::Page, Failure> {
+        let envelope = items.finish().map_err(|why| Failure::Malformed(why.to_owned()))?;
+        answer::page(envelope, self.target.resource.kind.as_str())
+    }
+
+    /// Reads a watch until the server ends it.
+    async fn follow(
+        &mut self,
+        api: &'static str,
+        request: http::Request<Vec<u8>>,
+    ) -> Result<(), Failure> {
+        let mut answer = self.api.open(request, Wait::Short).await?;
+        let mut lines = Lines::new(MOST_BYTES);
+        loop {
+            let limit = if self.known.is_listing() { STALL } else { SILENCE };
+            let Some(bytes) = answer.next(limit).await? else { break };
+            lines.push(&bytes);
+            self.take(api, &mut lines)?;
+        }
+        if self.known.is_listing() {
+            return Err(Failure::Unreachable(String::from("the list broke off")));
+        }
+        Ok(())
+    }
+
+    /// Takes all lines that have come, and tells what they change.
+    fn take(&mut self, api: &str, lines: &mut Lines) -> Result<(), Failure> {
+        let mut events = Vec::new();
+        let mut taken = Ok(());
+        let mut any = false;
+        while let Some(line) = lines.next() {
+            any = true;
+            taken = self.line(api, &line, &mut events);
+            if taken.is_err() {
+                break;
+            }
+        }
+        if !events.is_empty() {
+            tell(&self.tell, Told::Events(events));
+        }
+        if any && taken.is_ok() && !self.known.is_listing() {
+            self.failures = 0;
+            self.post.heard(self.version.as_deref().unwrap_or_default(), &self.known);
+        }
+        taken
+    }
+
+    fn line(
+        &mut self,
+        api: &str,
+        line: &Line<'_>,
+        events: &mut Vec<Event>,
+    ) -> Result<(), Failure> {
+        let read = match line {
+            Line::Whole(line) => answer::event(line),
+            Line::TooLong => Err(Failure::Malformed(TOO_LONG.to_owned())),
+        };
+        match read {
+            Ok(answer::Event::Put(object)) => self.put(api, object, events),
+            Ok(answer::Event::Gone(object)) => {
+                let item = self::read(&self.target, api, object).map_err(Failure::Malformed)?;
+                events.extend(self.known.gone(&item.name));
+                self.reached(&item.version);
+                Ok(())
+            }
+            Ok(answer::Event::Bookmark { version, initial_end }) => {
+                if initial_end && self.known.is_listing() {
+                    self.listed(version, true);
+                } else {
+                    self.reached(&version);
+                }
+                Ok(())
+            }
+            Err(Failure::Malformed(why)) if self.known.is_listing() => {
+                self.known.unread(&why);
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    fn put(&mut self, api: &str, object: &[u8], events: &mut Vec<Event>) -> Result<(), Failure> {
+        match read(&self.target, api, object) {
+            Ok(item) => {
+                if !self.known.is_listing() {
+                    self.reached(&item.version);
+                }
+                events.extend(self.known.put(item));
+                Ok(())
+            }
+            Err(why) if self.known.is_listing() => {
+                self.known.unread(&why);
+                Ok(())
+            }
+            // Which object it was is not known, so all have to be looked at.
+            Err(why) => Err(Failure::Malformed(why)),
+        }
+    }
+
+    fn reached(&mut self, version: &str) {
+        if !version.is_empty() && !self.known.is_listing() {
+            self.version = Some(version.to_owned());
+        }
+    }
+
+    /// The kind is not there: it has no objects.
+    fn absent(&mut self) {
+        self.version = None;
+        tell(&self.tell, Told::Events(self.known.clear()));
+        self.post.absent();
+        self.completed();
+    }
+
+    fn completed(&mut self) {
+        if !std::mem::replace(&mut self.complete, true) {
+            let _ = self.news.send(News::Complete);
+        }
+    }
+
+    /// A list has ended.
+    fn listed(&mut self, version: String, streamed: bool) {
+        let events = self.known.end();
+        tracing::debug!(objects = self.known.len(), version, "list of {} read", self.target);
+        tell(&self.tell, Told::Events(events));
+        self.failures = 0;
+        self.post.listed(&version, &self.known, streamed);
+        self.version = Some(version);
+        self.completed();
+    }
+}
+
+const TOO_LONG: &str = "an object of more than 16 MiB";
+
+fn read(target: &Target, api: &str, object: &[u8]) -> Result<Item, String> {
+    let version = target.resource.api_version(api);
+    manifest::item(object, target.resource.expected(&version))
+}
+
+/// Whether version `one` is older than `other`; what is no number cannot be compared and counts as
+/// older.
+fn is_older(one: &str, other: &str) -> bool {
+    match (one.parse::<u128>(), other.parse::<u128>()) {
+        (Ok(one), Ok(other)) => one < other,
+        _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_older;
+
+    #[test]
+    fn versions_are_numbers() {
+        assert!(is_older("9", "10") && !is_older("10", "10") && !is_older("11", "10"));
+        assert!(is_older("", "10") && is_older("x", "10") && is_older("10", ""));
+    }
+}
