@@ -36,7 +36,6 @@ pub(crate) fn check(root: &Node, report: &mut Report) {
         endpoints(service, report);
     }
     ttls(discovery, report);
-    scope(discovery, report);
     heads(root, report);
 }
 
@@ -239,30 +238,6 @@ fn ttls(discovery: Option<&Node>, report: &mut Report) {
         let found =
             format!("min_ttl {} above max_ttl {}", duration::format(least), duration::format(most));
         report.add(dns.place, "discovery.dns", found, "min_ttl up to max_ttl", "");
-    }
-}
-
-/// Namespaces are there for the scope that has some, and for no other.
-fn scope(discovery: Option<&Node>, report: &mut Report) {
-    let Some(kubernetes) = discovery.and_then(|node| node.get("kubernetes")) else {
-        return;
-    };
-    let scope = kubernetes.get("scope");
-    let wanted = scope.and_then(Node::text);
-    match (kubernetes.get("namespaces"), wanted) {
-        (None, Some("namespaces")) => {
-            let hint = "add `namespaces: [NAME]`, or write `scope: cluster`";
-            let path = "discovery.kubernetes";
-            let found = "the scope `namespaces` without any";
-            report.add(kubernetes.place, path, found, "some namespaces", hint);
-        }
-        (Some(node), Some(word)) if word != "namespaces" => {
-            let path = "discovery.kubernetes.namespaces";
-            let found = format!("`namespaces` beside the scope {}", quote(word));
-            let hint = "remove one of the two";
-            report.add(node.place, path, found, "no such key", hint);
-        }
-        _ => {}
     }
 }
 

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, IntoDeserializer};
 
 use crate::duration;
 use crate::http2::Http2;
-use crate::kubernetes::Kubernetes;
+use crate::kubernetes::{Kubernetes, Scope};
 use crate::listener::Listener;
 use crate::scalar;
 use crate::service::{HTTP, StaticEndpoint, StaticService, balancer, protocol};
@@ -110,20 +110,25 @@ fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
 /// A section with nothing in it says that there is an API server, too.
 fn kubernetes(section: &Section<'_>, base: &Path) -> Option<Kubernetes> {
     section.0?;
-    let names = section.items("namespaces").iter().filter_map(Node::text);
-    let mut namespaces: Vec<String> = Vec::new();
-    for name in names {
-        if namespaces.iter().all(|known| known != name) {
-            namespaces.push(name.to_owned());
-        }
-    }
-    let scope = section.choice("scope");
     Some(Kubernetes {
-        scope: scope.unwrap_or(Kubernetes::default_scope(!namespaces.is_empty())),
-        namespaces,
+        scope: scope(&section.section("scope")),
         kubeconfig: section.text("kubeconfig").map(|text| scalar::relative(text, base)),
         context: section.text("context").map(ToOwned::to_owned),
     })
+}
+
+fn scope(section: &Section<'_>) -> Scope {
+    let named = section.items("namespaces");
+    if named.is_empty() {
+        return Scope::default();
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in named.iter().filter_map(Node::text) {
+        if names.iter().all(|known| known != name) {
+            names.push(name.to_owned());
+        }
+    }
+    Scope::Namespaces(names)
 }
 
 fn timeouts(section: &Section<'_>) -> Timeouts {

@@ -2,22 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::keys::key;
 use crate::scalar::Scalar;
 use crate::settings::Config;
-use crate::shape::Preset::{Absent, Depends};
+use crate::shape::Preset::{Absent, Depends, Required};
 use crate::shape::{Key, Shape};
 
 /// The API server, and how much of it is watched.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Kubernetes {
     /// How much is watched.
     pub scope: Scope,
-    /// The namespaces, for [`Scope::Namespaces`]; none twice.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub namespaces: Vec<String>,
     /// A kubeconfig. Default none: `KUBECONFIG`, else the pod's service account, else
     /// `~/.kube/config`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -28,20 +25,14 @@ pub struct Kubernetes {
 }
 
 /// How much of the API server is watched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Scope {
-    /// Everything in some namespaces.
-    Namespaces,
     /// Everything.
+    #[default]
     Cluster,
-}
-
-impl Kubernetes {
-    /// The scope when none is asked for.
-    pub(crate) const fn default_scope(has_namespaces: bool) -> Scope {
-        if has_namespaces { Scope::Namespaces } else { Scope::Cluster }
-    }
+    /// Everything in these namespaces; none twice.
+    Namespaces(Vec<String>),
 }
 
 impl Config {
@@ -56,21 +47,22 @@ impl Config {
 }
 
 static NAMESPACE: Shape = Shape::of(Scalar::Name);
+static WORD: Shape = Shape::of(Scalar::Choice(&["cluster"]));
+static NAMED: Shape = Shape::Map(&[key(
+    "namespaces",
+    Shape::List(&NAMESPACE),
+    Required,
+    "Watches these namespaces; a Role in each of them is enough.",
+    "",
+)]);
 
 pub(crate) const KEYS: &[Key] = &[
     key(
         "scope",
-        Shape::of(Scalar::Choice(&["namespaces", "cluster"])),
-        Depends("`namespaces` where there are some, else `cluster`"),
-        "How much is watched: everything in `namespaces`, or everything.",
-        "What is named is wanted. Watching a whole cluster needs a ClusterRole and memory for all of its endpoints.",
-    ),
-    key(
-        "namespaces",
-        Shape::List(&NAMESPACE),
-        Absent,
-        "The namespaces that are watched.",
-        "A Role in each of them is enough.",
+        Shape::Either { short: &WORD, long: &NAMED },
+        Depends("`cluster`"),
+        "How much is watched: the whole `cluster`, or `{namespaces: [NAME]}`.",
+        "It is what needs no further words. It needs a ClusterRole, and memory for every endpoint of the cluster.",
     ),
     key(
         "kubeconfig",

@@ -38,4 +38,5 @@ pub use object::{
 pub use settings::Settings;
 pub use settle::Settle;
 pub use source::fixed::lower;
+pub use source::kubernetes::{Inspection, inspect};
 pub use status::{SourceStatus, Status, WatchState, WatchStatus};

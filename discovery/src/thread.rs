@@ -13,8 +13,8 @@ use crate::index::Index;
 use crate::mailbox::Publisher;
 use crate::settings::Settings;
 use crate::settle::Settle;
-use crate::source::names::Names;
 use crate::source::kubernetes::Board;
+use crate::source::names::Names;
 use crate::source::{Tell, Told, files, fixed, kubernetes};
 use crate::status::{SourceStatus, Status};
 
@@ -194,8 +194,8 @@ impl Thread {
     /// Starts to watch the API server, if there is one.
     fn watch_kubernetes(&mut self) {
         let Some(settings) = self.settings.discovery.kubernetes.clone() else { return };
-        let board = self.board.clone();
-        self.kubernetes.start(|tell| kubernetes::watch(settings, board, tell));
+        let (board, silence) = (self.board.clone(), self.settings.silence);
+        self.kubernetes.start(|tell| kubernetes::watch(settings, silence, board, tell));
     }
 
     fn replace(&mut self, settings: Settings) {
@@ -310,11 +310,8 @@ impl Thread {
                 failures,
             }
         });
-        let status = Status {
-            generation: self.generation,
-            sources: sources.collect(),
-            watches: Vec::new(),
-        };
+        let status =
+            Status { generation: self.generation, sources: sources.collect(), watches: Vec::new() };
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }

@@ -102,6 +102,12 @@ pub(crate) struct Check {
     /// A directory of Kubernetes manifests to validate [default: the configuration's]
     #[arg(short, long, value_name = "DIR")]
     pub(crate) manifests: Option<PathBuf>,
+    /// Ask the Kubernetes API server what it has and allows, and print the role that is needed
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
+    /// The kubeconfig to reach it by [default: as for `run`]
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// `ringway demo`

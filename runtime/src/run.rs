@@ -27,7 +27,9 @@ pub(crate) fn file(asked: &Run) -> Result<(), Failure> {
     let config = load(path).map_err(|errors| refused(&errors))?;
     let config = config.with_kubeconfig(asked.kubeconfig.as_deref());
     if asked.kubeconfig.is_some() && config.discovery.kubernetes.is_none() {
-        return Err(Failure::new("--kubeconfig is for a configuration with `discovery.kubernetes`"));
+        return Err(Failure::new(
+            "--kubeconfig is for a configuration with `discovery.kubernetes`",
+        ));
     }
     let _log = log(&config)?;
     let mut grace = config.shutdown.grace;

@@ -49,11 +49,7 @@ pub(crate) fn item(bytes: &[u8], expected: Expected<'_>) -> Result<Item, String>
         _ => object(&root, expected.version, expected.kind, &namespace),
     };
     let (problems, _) = report.finish();
-    let object = if problems.is_empty() {
-        Ok(object)
-    } else {
-        Err(described(&problems))
-    };
+    let object = if problems.is_empty() { Ok(object) } else { Err(described(&problems)) };
     Ok(Item { name: NamespacedName { namespace, name }, version, object })
 }
 

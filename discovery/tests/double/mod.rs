@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 /// What the double does instead of a right answer.
 #[derive(Debug, Clone)]
-pub enum Fault {
+pub(crate) enum Fault {
     /// Answers with this status and these header lines.
     Status(u16, &'static str),
     /// Takes the request and says nothing.
@@ -44,8 +44,8 @@ struct State {
 }
 
 /// A running double. Its threads end with the process.
-pub struct Double {
-    pub address: SocketAddr,
+pub(crate) struct Double {
+    pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
     kubeconfig: PathBuf,
 }
@@ -63,7 +63,7 @@ fn plural(kind: &str) -> &'static str {
 
 impl Double {
     /// Starts one with Gateway API's kinds, and writes a kubeconfig for it into `directory`.
-    pub fn start(directory: &std::path::Path) -> Self {
+    pub(crate) fn start(directory: &std::path::Path) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State { version: 100, page: 500, ..State::default() }));
@@ -90,7 +90,7 @@ impl Double {
         Self { address, state, kubeconfig }
     }
 
-    pub fn kubeconfig(&self) -> PathBuf {
+    pub(crate) fn kubeconfig(&self) -> PathBuf {
         self.kubeconfig.clone()
     }
 
@@ -99,7 +99,7 @@ impl Double {
     }
 
     /// Puts an object, given as in a manifest, and tells the watches.
-    pub fn put(&self, object: &Value) {
+    pub(crate) fn put(&self, object: &Value) {
         let mut state = self.state();
         state.version += 1;
         let version = state.version.to_string();
@@ -115,7 +115,7 @@ impl Double {
     }
 
     /// Takes an object away and tells the watches.
-    pub fn delete(&self, kind: &str, namespace: &str, name: &str) {
+    pub(crate) fn delete(&self, kind: &str, namespace: &str, name: &str) {
         let mut state = self.state();
         let key = (namespace.to_owned(), name.to_owned());
         let gone = state.objects.get_mut(plural(kind)).unwrap().remove(&key);
@@ -128,18 +128,18 @@ impl Double {
     }
 
     /// Takes an object away while nobody is told.
-    pub fn delete_unseen(&self, kind: &str, namespace: &str, name: &str) {
+    pub(crate) fn delete_unseen(&self, kind: &str, namespace: &str, name: &str) {
         let mut state = self.state();
         state.objects.get_mut(plural(kind)).unwrap().remove(&(namespace.into(), name.into()));
     }
 
     /// Sends a line to the watches of a kind.
-    pub fn send(&self, kind: &str, line: &str) {
+    pub(crate) fn send(&self, kind: &str, line: &str) {
         self.state().send(plural(kind), "", line);
     }
 
     /// Ends the watches of a kind within a line.
-    pub fn cut(&self, kind: &str) {
+    pub(crate) fn cut(&self, kind: &str) {
         let plural = plural(kind);
         self.state().watches.retain(|(watched, _, sender)| {
             let ours = watched == plural;
@@ -152,7 +152,7 @@ impl Double {
     }
 
     /// What to do instead of a right answer to the next requests for a kind.
-    pub fn fail(&self, kind: &str, fault: Option<Fault>) {
+    pub(crate) fn fail(&self, kind: &str, fault: Option<Fault>) {
         let mut state = self.state();
         match fault {
             Some(fault) => state.faults.insert(plural(kind).to_owned(), fault),
@@ -161,22 +161,22 @@ impl Double {
     }
 
     /// Refuses streaming lists, as an API server on an old etcd does.
-    pub fn refuse_streaming(&self) {
+    pub(crate) fn refuse_streaming(&self) {
         self.state().no_streaming = true;
     }
 
     /// Gives lists by pages of so many items, whatever is asked for.
-    pub fn page(&self, items: usize) {
+    pub(crate) fn page(&self, items: usize) {
         self.state().page = items;
     }
 
     /// Goes back to an older version, as after a restore from a backup.
-    pub fn restore(&self, version: u64) {
+    pub(crate) fn restore(&self, version: u64) {
         self.state().version = version;
     }
 
     /// Takes a kind away altogether, or gives it back.
-    pub fn serve_kind(&self, kind: &str, served: bool) {
+    pub(crate) fn serve_kind(&self, kind: &str, served: bool) {
         let mut state = self.state();
         if served {
             state.objects.entry(plural(kind).to_owned()).or_default();
@@ -186,7 +186,7 @@ impl Double {
     }
 
     /// The requests for a kind so far, with the time of each.
-    pub fn asked(&self, kind: &str) -> Vec<(Instant, String)> {
+    pub(crate) fn asked(&self, kind: &str) -> Vec<(Instant, String)> {
         let wanted = format!("/{}?", plural(kind));
         let state = self.state();
         state.asked.iter().filter(|(_, target)| target.contains(&wanted)).cloned().collect()
@@ -196,7 +196,8 @@ impl Double {
 impl State {
     fn send(&mut self, plural: &str, namespace: &str, line: &str) {
         self.watches.retain(|(watched, of, sender)| {
-            let meant = watched == plural && (namespace.is_empty() || of.as_deref().is_none_or(|of| of == namespace));
+            let meant = watched == plural
+                && (namespace.is_empty() || of.as_deref().is_none_or(|of| of == namespace));
             !meant || sender.send(Piece::Line(format!("{line}\n"))).is_ok()
         });
     }
@@ -232,7 +233,8 @@ fn serve(stream: TcpStream, state: &Mutex<State>) {
 /// Answers one request; an error ends the connection.
 fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result<()> {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let query: BTreeMap<&str, &str> = query.split('&').filter_map(|pair| pair.split_once('=')).collect();
+    let query: BTreeMap<&str, &str> =
+        query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let mut state = shared.lock().unwrap();
     state.asked.push((Instant::now(), target.to_owned()));
     if path == "/apis" {
@@ -241,7 +243,8 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
     }
     let segments: Vec<&str> = path.split('/').collect();
     let plural = segments.last().copied().unwrap_or_default();
-    let namespace = segments.iter().position(|s| *s == "namespaces").map(|at| segments[at + 1].to_owned());
+    let namespace =
+        segments.iter().position(|s| *s == "namespaces").map(|at| segments[at + 1].to_owned());
     let fault = state.faults.get(plural).cloned();
     match &fault {
         Some(Fault::Status(status, headers)) => {
@@ -256,14 +259,20 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
         Some(Fault::Mute) | None => {}
     }
     let Some(objects) = state.objects.get(plural) else {
-        return respond(stream, 404, "", &json!({"kind": "Status", "code": 404, "message": "no such kind"}));
+        return respond(
+            stream,
+            404,
+            "",
+            &json!({"kind": "Status", "code": 404, "message": "no such kind"}),
+        );
     };
     let ours = |key: &(String, String)| namespace.as_ref().is_none_or(|n| *n == key.0);
     let items: Vec<Value> =
         objects.iter().filter(|(key, _)| ours(key)).map(|(_, object)| object.clone()).collect();
     if query.get("watch") != Some(&"true") {
         let from: usize = query.get("continue").and_then(|at| at.parse().ok()).unwrap_or(0);
-        let limit = query.get("limit").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX).min(state.page);
+        let limit =
+            query.get("limit").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX).min(state.page);
         let kind = KINDS.iter().find(|(_, known)| *known == plural).map_or("", |(kind, _)| kind);
         let next = from + limit;
         let body = json!({
@@ -286,7 +295,12 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
     let streamed = query.contains_key("sendInitialEvents");
     if streamed && state.no_streaming {
         let message = "sendInitialEvents: Forbidden: a required storage feature is missing";
-        return respond(stream, 422, "", &json!({"kind": "Status", "code": 422, "message": message}));
+        return respond(
+            stream,
+            422,
+            "",
+            &json!({"kind": "Status", "code": 422, "message": message}),
+        );
     }
     let (sender, pieces) = channel();
     if streamed {
@@ -311,7 +325,9 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
 }
 
 fn follow(mut stream: &TcpStream, pieces: &Receiver<Piece>) -> io::Result<()> {
-    stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n")?;
+    stream.write_all(
+        b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
+    )?;
     while let Ok(Piece::Line(line)) = pieces.recv() {
         stream.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes())?;
     }
@@ -320,7 +336,10 @@ fn follow(mut stream: &TcpStream, pieces: &Receiver<Piece>) -> io::Result<()> {
 
 fn respond(mut stream: &TcpStream, status: u16, headers: &str, body: &Value) -> io::Result<()> {
     let body = body.to_string();
-    let head = format!("HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n", body.len());
+    let head = format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: application/json\r\n{headers}content-length: {}\r\n\r\n",
+        body.len()
+    );
     stream.write_all((head + &body).as_bytes())
 }
 

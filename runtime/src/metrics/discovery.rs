@@ -136,10 +136,13 @@ mod tests {
             last_error: None,
             faults: Vec::new(),
         };
-        let unknown =
-            WatchStatus { scope: String::from("b"), age: None, resource_version: String::new(), ..watch.clone() };
-        let status =
-            Status { generation: 9, sources: vec![source], watches: vec![watch, unknown] };
+        let unknown = WatchStatus {
+            scope: String::from("b"),
+            age: None,
+            resource_version: String::new(),
+            ..watch.clone()
+        };
+        let status = Status { generation: 9, sources: vec![source], watches: vec![watch, unknown] };
         let text = text(&status);
         for line in [
             "ringway_discovery_generation 9",

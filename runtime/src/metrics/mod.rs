@@ -19,8 +19,8 @@ mod sums;
 mod text;
 mod worker;
 
-pub use histogram::Histogram;
 pub(crate) use discovery::text as discovery_text;
+pub use histogram::Histogram;
 pub(crate) use listener::Decision;
 pub use registry::{EndpointTotals, Registry};
 pub(crate) use series::ListenerLabels;

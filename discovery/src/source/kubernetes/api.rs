@@ -7,16 +7,15 @@ use std::sync::{Mutex, PoisonError};
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt as _;
+use kube::Client;
 use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use ringway_config::Kubernetes;
 use ringway_core::time::Duration;
 use tokio::time::timeout;
 
+use super::connect;
 use super::failure::{Failure, chain};
 
-/// A connect, TLS included.
-const CONNECT: Duration = Duration::from_secs(2);
 /// From a request to the head of its answer: a watch is answered at once.
 const HEAD: Duration = Duration::from_secs(5);
 /// The same for a list, which is gathered first.
@@ -31,6 +30,12 @@ pub(crate) struct Access {
     pub(crate) kubeconfig: Option<PathBuf>,
     /// A context of it; `None` is the current one.
     pub(crate) context: Option<String>,
+}
+
+impl From<&Kubernetes> for Access {
+    fn from(settings: &Kubernetes) -> Self {
+        Self { kubeconfig: settings.kubeconfig.clone(), context: settings.context.clone() }
+    }
 }
 
 /// An API server.
@@ -105,8 +110,7 @@ impl Api {
             return Ok(client);
         }
         let access = self.access.clone();
-        // Files are read here, and a kubeconfig may name a program that makes the token.
-        let client = tokio::task::spawn_blocking(move || client(&access)).await;
+        let client = tokio::task::spawn_blocking(move || connect::client(&access)).await;
         let client = client.map_err(|error| Failure::Access(error.to_string()))??;
         let mut known = self.client.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(known.get_or_insert(client).clone())
@@ -153,36 +157,4 @@ impl Answer {
         }
         Ok(whole)
     }
-}
-
-/// A client for the API server; blocks.
-fn client(access: &Access) -> Result<Client, Failure> {
-    // Without one of our own, rustls would have to guess between the providers that are linked.
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut config = config(access)?;
-    config.connect_timeout = Some(CONNECT);
-    // Time limits and repetitions are ours.
-    config.read_timeout = None;
-    config.default_retry = false;
-    Client::try_from(config).map_err(|error| Failure::Access(chain(&error)))
-}
-
-fn config(access: &Access) -> Result<Config, Failure> {
-    let runtime = tokio::runtime::Handle::current();
-    let options =
-        KubeConfigOptions { context: access.context.clone(), ..KubeConfigOptions::default() };
-    if let Some(path) = &access.kubeconfig {
-        let read = Kubeconfig::read_from(path);
-        let read = read.map_err(|error| Failure::Access(chain(&error)))?;
-        let config = runtime.block_on(Config::from_custom_kubeconfig(read, &options));
-        return config.map_err(|error| {
-            Failure::Access(format!("{}: {}", path.display(), chain(&error)))
-        });
-    }
-    let in_pod = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
-    if access.context.is_none() && std::env::var_os("KUBECONFIG").is_none() && in_pod {
-        return Config::incluster().map_err(|error| Failure::Access(chain(&error)));
-    }
-    let config = runtime.block_on(Config::from_kubeconfig(&options));
-    config.map_err(|error| Failure::Access(chain(&error)))
 }

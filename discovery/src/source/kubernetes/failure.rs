@@ -108,11 +108,6 @@ impl Failure {
             _ => None,
         }
     }
-
-    /// Whether it says that this account may not read.
-    pub(crate) fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Refused { status: StatusCode::FORBIDDEN, .. })
-    }
 }
 
 impl fmt::Display for Failure {
@@ -165,12 +160,12 @@ mod tests {
             assert_eq!(answer(status, "").remedy(), remedy, "{status}");
         }
         assert_eq!(Failure::Malformed(String::new()).remedy(), Remedy::Relist);
-        assert!(answer(403, "").is_forbidden());
     }
 
     #[test]
     fn the_message_and_the_wait_are_read() {
-        let body = r#"{"kind":"Status","message":"slow down","code":1,"details":{"retryAfterSeconds":7}}"#;
+        let body =
+            r#"{"kind":"Status","message":"slow down","code":1,"details":{"retryAfterSeconds":7}}"#;
         let failure = answer(429, body);
         assert_eq!(failure.to_string(), "429: slow down");
         assert_eq!(failure.retry_after(), Some(Duration::from_secs(7)));

@@ -148,8 +148,7 @@ mod tests {
 
     #[test]
     fn items_are_the_same_however_they_arrive() {
-        let rest =
-            r#"{"kind":"ServiceList","metadata":{"items":[1],"continue":"a]\"b"},"items": [],"z":"items"}"#;
+        let rest = r#"{"kind":"ServiceList","metadata":{"items":[1],"continue":"a]\"b"},"items": [],"z":"items"}"#;
         for piece in 1..=LIST.len() {
             let (items, envelope) = split(LIST, piece);
             assert_eq!(items, [r#"{"a":"items","b":[{"c":"]}\\"}]}"#, "{}", r#"{"d":1}"#]);

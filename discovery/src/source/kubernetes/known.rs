@@ -141,9 +141,10 @@ impl Known {
 
     /// What is wrong with objects, one line each.
     pub(crate) fn faults(&self) -> Vec<String> {
-        let unread = self.unread.iter().map(|why| {
-            format!("{}: an object cannot be read: {why}", self.kind.as_str())
-        });
+        let unread = self
+            .unread
+            .iter()
+            .map(|why| format!("{}: an object cannot be read: {why}", self.kind.as_str()));
         self.faults.iter().map(|(name, why)| self.line(name, why)).chain(unread).collect()
     }
 

@@ -11,7 +11,9 @@ mod api;
 mod backoff;
 mod board;
 mod catalog;
+mod connect;
 mod failure;
+mod inspect;
 mod items;
 mod known;
 mod lines;
@@ -36,6 +38,7 @@ use api::{Access, Api};
 use backoff::{jitter, pause};
 pub(crate) use board::Board;
 use catalog::Catalog;
+pub use inspect::{Inspection, inspect};
 use resource::{RESOURCES, Resource};
 use target::Target;
 use watch::{News, Watch};
@@ -47,6 +50,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 /// All watches.
 struct Watches {
     api: Arc<Api>,
+    silence: Duration,
     namespaces: Vec<Option<Arc<str>>>,
     catalog: Catalog,
     kinds: Vec<Watched>,
@@ -70,19 +74,20 @@ struct Watched {
 }
 
 /// Watches the API server until it is aborted.
-pub(crate) async fn watch(settings: Kubernetes, board: Board, tell_to: Tell) {
+///
+/// A watch that says nothing for `silence` is dead.
+pub(crate) async fn watch(settings: Kubernetes, silence: Duration, board: Board, tell_to: Tell) {
     board.clear();
     tell(&tell_to, Told::Events(vec![Event::Init(SourceId::Kubernetes)]));
     let (news, heard) = unbounded_channel();
+    let access = Access::from(&settings);
     let namespaces = match settings.scope {
         Scope::Cluster => vec![None],
-        Scope::Namespaces => {
-            settings.namespaces.iter().map(|name| Some(Arc::from(name.as_str()))).collect()
-        }
+        Scope::Namespaces(names) => names.into_iter().map(|name| Some(Arc::from(name))).collect(),
     };
-    let access = Access { kubeconfig: settings.kubeconfig, context: settings.context };
     let watches = Watches {
         api: Arc::new(Api::new(access)),
+        silence,
         namespaces,
         catalog: Catalog::default(),
         kinds: Vec::new(),
@@ -158,7 +163,8 @@ impl Watches {
             let rng = Rng::new(self.rng.next_u64());
             let (tell, news) = (self.tell.clone(), self.news.clone());
             let api = Arc::clone(&self.api);
-            let watch = Watch::new(api, target, version.subscribe(), post, tell, news, rng);
+            let served = version.subscribe();
+            let watch = Watch::new(api, target, served, self.silence, post, tell, news, rng);
             self.tasks.spawn(watch.run());
             self.awaited += 1;
         }
@@ -184,7 +190,11 @@ impl Watched {
         }
         if known != found {
             let plural = self.resource.plural;
-            tracing::info!(from = known, to = found, "the API server has {plural} in another version");
+            tracing::info!(
+                from = known,
+                to = found,
+                "the API server has {plural} in another version"
+            );
             self.version.send_replace(found);
         }
     }

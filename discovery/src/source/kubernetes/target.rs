@@ -33,7 +33,11 @@ impl Target {
     }
 
     /// A page of the list, in a version of the API.
-    pub(crate) fn list(&self, api: &str, next: Option<String>) -> Result<Request<Vec<u8>>, Failure> {
+    pub(crate) fn list(
+        &self,
+        api: &str,
+        next: Option<String>,
+    ) -> Result<Request<Vec<u8>>, Failure> {
         self.ask(api).list(&ListParams { continue_token: next, ..limited(PAGE) }).map_err(unasked)
     }
 
@@ -91,8 +95,7 @@ mod tests {
 
     #[test]
     fn requests_say_what_is_wanted() {
-        let target =
-            Target { resource: &RESOURCES[0], namespace: Some("shop".into()) };
+        let target = Target { resource: &RESOURCES[0], namespace: Some("shop".into()) };
         let uri = |request: Result<Request<Vec<u8>>, Failure>| request.unwrap().uri().to_string();
         let path = "/api/v1/namespaces/shop/services";
         assert_eq!(uri(target.list("v1", None)), format!("{path}?&limit=500"));

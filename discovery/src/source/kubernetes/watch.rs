@@ -29,9 +29,6 @@ use crate::event::Event;
 use crate::manifest::{self, Item};
 use crate::source::{Tell, Told, tell};
 
-/// A watch that says nothing for so long is dead: an API server says every minute that there is
-/// nothing to say.
-const SILENCE: Duration = Duration::from_secs(75);
 /// A list that goes on has to go on within this.
 const STALL: Duration = Duration::from_secs(20);
 /// A watch that ends sooner has not been one: the next begins no sooner than this.
@@ -52,6 +49,8 @@ pub(crate) struct Watch {
     target: Target,
     /// The version of the API in which the kind is there, if it is.
     served: Receiver<Option<&'static str>>,
+    /// It is dead when it has said nothing for so long.
+    silence: Duration,
     known: Known,
     post: Post,
     tell: Tell,
@@ -70,6 +69,7 @@ impl Watch {
         api: Arc<Api>,
         target: Target,
         served: Receiver<Option<&'static str>>,
+        silence: Duration,
         post: Post,
         tell: Tell,
         news: UnboundedSender<News>,
@@ -80,6 +80,7 @@ impl Watch {
             api,
             target,
             served,
+            silence,
             known,
             post,
             tell,
@@ -223,7 +224,7 @@ impl Watch {
         let mut answer = self.api.open(request, Wait::Short).await?;
         let mut lines = Lines::new(MOST_BYTES);
         loop {
-            let limit = if self.known.is_listing() { STALL } else { SILENCE };
+            let limit = if self.known.is_listing() { STALL } else { self.silence };
             let Some(bytes) = answer.next(limit).await? else { break };
             lines.push(&bytes);
             self.take(api, &mut lines)?;
@@ -256,12 +257,7 @@ impl Watch {
         taken
     }
 
-    fn line(
-        &mut self,
-        api: &str,
-        line: &Line<'_>,
-        events: &mut Vec<Event>,
-    ) -> Result<(), Failure> {
+    fn line(&mut self, api: &str, line: &Line<'_>, events: &mut Vec<Event>) -> Result<(), Failure> {
         let read = match line {
             Line::Whole(line) => answer::event(line),
             Line::TooLong => Err(Failure::Malformed(TOO_LONG.to_owned())),
