@@ -92,6 +92,11 @@ impl Scene {
     }
 }
 
+/// What the admin server says of the watches.
+fn discovery(proxy: &Proxy) -> String {
+    admin::get(proxy.settings.admin, "/discovery").map(|(_, page)| page).unwrap_or_default()
+}
+
 fn blocked(namespace: &str, how: Block) {
     let (_turn, stage) = together(namespace);
     let scene = Scene::new(stage);
@@ -191,7 +196,7 @@ fn a_token_that_is_replaced() {
     scene.stage.cluster.replace_token("ringway-second");
     scene.change();
     scene.endure();
-    wait::until(PATIENCE, "the log says why", || scene.proxy.output().contains("401"));
+    wait::until(PATIENCE, "it says why", || discovery(&scene.proxy).contains("401"));
     files.put("token", "ringway-second");
     let cluster = std::sync::Arc::clone(&scene.stage.cluster);
     scene.agree();
@@ -214,9 +219,9 @@ fn a_right_that_is_withdrawn_for_one_kind() {
     drop(Blocked::new(scene.stage.side, Block::Refuse));
     cluster.kill_server();
     cluster.start_server();
-    wait::until(PATIENCE, "the log names the kind and the reason", || {
-        let log = scene.proxy.output();
-        log.lines().any(|l| l.contains("httproutes") && l.contains("forbidden"))
+    wait::until(PATIENCE, "it names the kind and the reason", || {
+        let said = discovery(&scene.proxy);
+        said.contains("httproutes") && said.contains("forbidden")
     });
     assert_eq!(scene.stage.ask(&scene.proxy, "front", 20).len(), 1, "its routes stay in use");
     scene.change();
