@@ -70,7 +70,7 @@ impl Blocked {
     pub fn new(address: SocketAddr, how: Block) -> Self {
         let target = match how {
             Block::Drop => "-j DROP",
-            Block::Refuse => "-p tcp -j REJECT --reject-with tcp-reset",
+            Block::Refuse => "-j REJECT --reject-with tcp-reset",
         };
         let (ip, port) = (address.ip(), address.port());
         let rules = [format!("-d {ip} --dport {port}"), format!("-s {ip} --sport {port}")];
