@@ -2,13 +2,23 @@
 //! and services that come and go, without a failed request.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use ringway_tests::admin;
+use ringway_tests::client::Client;
 use ringway_tests::kube::cluster::Options;
 use ringway_tests::kube::etcd::Version;
+use ringway_tests::kube::kubeconfig::Credential;
 use ringway_tests::kube::kubelet::Pod;
 use ringway_tests::kube::objects;
 use ringway_tests::kube::stage::{PATIENCE, Stage, origin, service};
 use ringway_tests::matrix;
 use ringway_tests::matrix::{Cell, Driver};
+use ringway_tests::proxy::{self, Proxy};
+use ringway_tests::scratch::Scratch;
+use ringway_tests::settings::Settings;
 use ringway_tests::wait;
 
 const CONTROLLED: Options = Options { etcd: Version::Current, controllers: true };
@@ -149,4 +159,53 @@ fn a_wrong_object_is_named_and_changes_nothing() {
     stage.await_origins(&proxy, "third", &["third"]);
     stage.apply(&objects::route("picky", "app", &rules("/.*", "other")));
     stage.await_origins(&proxy, "app", &["other"]);
+}
+
+/// A file below `deploy/kubernetes`.
+fn deployed(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+}
+
+/// The gateway of `deploy` with the configuration, the account and the rights it has there.
+#[test]
+fn the_deployed_gateway_serves_its_namespace() {
+    let stage = Stage::new(CONTROLLED, "shop");
+    let kubectl = &stage.cluster.kubectl;
+    for file in ["rbac/namespaces.yaml", "gateway.yaml", "sidecar.yaml", "routes.yaml"] {
+        kubectl.apply(&deployed(file));
+    }
+    let token = Credential::Token(kubectl.run(&["-n", "shop", "create", "token", "ringway"]));
+    let kubeconfig = stage.cluster.kubeconfig(stage.side, &token);
+    let config = |name: &str| {
+        let path = "jsonpath={.data.ringway\\.yaml}";
+        kubectl.run(&["-n", "shop", "get", "configmap", name, "-o", path])
+    };
+    let settings = Settings::default().listener("web", &[]);
+    let yaml = config("ringway")
+        .replace("0.0.0.0:8080", &settings.address("web").to_string())
+        .replace("0.0.0.0:4191", &settings.admin.to_string())
+        .replace(
+            "kubernetes:\n",
+            &format!("kubernetes:\n    kubeconfig: {}\n", kubeconfig.display()),
+        );
+    let (front, cart) = (origin("front"), origin("cart"));
+    stage.apply(&service("front", &[&front]));
+    stage.apply(&service("cart", &[&cart]));
+    let mut proxy = Proxy::launch_text(Cell::epoll(), settings, &yaml);
+    wait::until(PATIENCE, "it is ready", || {
+        proxy.assert_well();
+        admin::get(proxy.settings.admin, "/ready").is_some_and(|(status, _)| status == 200)
+    });
+    let ask = |path: &str| {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: shop.example.com\r\n\r\n");
+        Client::connect(proxy.web()).ask(&request).text()
+    };
+    wait::until(PATIENCE, "its routes are in use", || ask("/").contains("id=front-"));
+    wait::until(PATIENCE, "the weighted one too", || ask("/cart").contains("id=cart-"));
+    let directory = Scratch::new();
+    let file = directory.put("ringway.yaml", &config("app-ringway"));
+    let checked = Command::new(proxy::binary()).arg("check").arg("--config").arg(file).output();
+    let checked = checked.unwrap();
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
 }

@@ -2,7 +2,7 @@
 //! ones too, and when it is there again the picture is its own and no removed endpoint is used.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
 use std::time::Duration;
 
@@ -31,10 +31,25 @@ fn together(namespace: &str) -> (RwLockReadGuard<'static, ()>, Stage) {
     (turn, Stage::new(Options::default(), namespace))
 }
 
-fn alone(namespace: &str) -> (RwLockWriteGuard<'static, ()>, Stage) {
-    let _cluster = Cluster::shared(Options::default());
+/// The API server for one test alone, which leaves it well whatever happens.
+struct Alone {
+    cluster: Arc<Cluster>,
+    _turn: RwLockWriteGuard<'static, ()>,
+}
+
+impl Drop for Alone {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.cluster.replace_token(TOKEN);
+            self.cluster.grant();
+        }
+    }
+}
+
+fn alone(namespace: &str) -> (Alone, Stage) {
+    let cluster = Cluster::shared(Options::default());
     let turn = TURN.write().unwrap_or_else(PoisonError::into_inner);
-    (turn, Stage::new(Options::default(), namespace))
+    (Alone { cluster, _turn: turn }, Stage::new(Options::default(), namespace))
 }
 
 /// A service under load, with an endpoint that is going to leave, and one that nobody uses yet.
@@ -76,8 +91,7 @@ impl Scene {
         assert_eq!(self.stage.ask(&self.proxy, "idle", 5), [("idle".to_owned(), 5)].into());
         let ready = admin::get(self.proxy.settings.admin, "/ready");
         assert_eq!(ready.map(|(status, _)| status), Some(200), "it stays ready");
-        let used: Vec<String> = self.stage.ask(&self.proxy, "app", 30).into_keys().collect();
-        assert_eq!(used, ["leaves", "stays"], "the last picture stays");
+        self.stage.await_origins(&self.proxy, "app", &["leaves", "stays"]);
     }
 
     /// The API's picture is taken over, and what has left is left alone.
@@ -85,7 +99,7 @@ impl Scene {
         let took = self.stage.await_origins(&self.proxy, "app", &["comes", "stays"]);
         println!("{}: in agreement after {took:?}", self.stage.namespace);
         let before = self.leaves.next_sequence();
-        assert_eq!(self.stage.ask(&self.proxy, "app", 40).len(), 2);
+        let _ = self.stage.ask(&self.proxy, "app", 40);
         self.load.await_answers(50);
         assert_eq!(self.leaves.next_sequence(), before, "a removed endpoint is not used again");
         self.load.stop().assert_flawless();
@@ -173,6 +187,11 @@ fn an_api_server_whose_state_is_put_back() {
     stage.apply(&service("late", &[leaves]));
     stage.await_origins(proxy, "late", &["leaves"]);
     stage.await_origins(proxy, "app", &["leaves", "stays"]);
+    // A server that starts writes a little itself: it is not to catch up by that.
+    for number in 0..300 {
+        let note = serde_json::json!({"metadata": {"labels": {"number": number.to_string()}}});
+        stage.cluster.api.merge("/api/v1/namespaces/restored", &note).unwrap();
+    }
     let before = comes.next_sequence();
     stage.cluster.restore("restored");
     wait::until(PATIENCE, "the older truth is taken", || comes.next_sequence() > before);
@@ -198,7 +217,7 @@ fn a_token_that_is_replaced() {
     scene.endure();
     wait::until(PATIENCE, "it says why", || discovery(&scene.proxy).contains("401"));
     files.put("token", "ringway-second");
-    let cluster = std::sync::Arc::clone(&scene.stage.cluster);
+    let cluster = Arc::clone(&scene.stage.cluster);
     scene.agree();
     cluster.replace_token(TOKEN);
 }
@@ -213,10 +232,9 @@ fn a_right_that_is_withdrawn_for_one_kind() {
     let scene = Scene::new(stage);
     scene.stage.await_origins(&scene.proxy, "front", &["two"]);
     let cluster = &scene.stage.cluster;
-    let rules = r#"[{"op":"remove","path":"/rules/2"}]"#;
+    let rules = r#"[{"op":"replace","path":"/rules/2/resources","value":["grpcroutes"]}]"#;
     cluster.kubectl.run(&["patch", "clusterrole/ringway-discovery", "--type=json", "-p", rules]);
     // Rights are looked at when a watch begins: all of them have to begin again.
-    drop(Blocked::new(scene.stage.side, Block::Refuse));
     cluster.kill_server();
     cluster.start_server();
     wait::until(PATIENCE, "it names the kind and the reason", || {

@@ -45,9 +45,9 @@ fn pods_become_endpoints_and_leave_in_order() {
     }
     cluster.kubectl.run(&["-n", "pods", "scale", "deployment/app", "--replicas=1"]);
     wait::until(PATIENCE, "one endpoint less", || ready(&cluster, "pods").len() == 1);
-    let leaving = kubelet.pods("pods").into_iter().find(|p| p.told.is_some());
-    let serves =
-        leaving.is_some_and(|pod| pod.ended || client::get(pod.origin.address, "/").status == 200);
+    let told = || kubelet.pods("pods").into_iter().find(|pod| pod.told.is_some());
+    let leaving = wait::poll(PATIENCE, told).expect("a pod is told to end");
+    let serves = leaving.ended || client::get(leaving.origin.address, "/").status == 200;
     assert!(serves, "a pod serves on after it has been taken out");
     wait::until(PATIENCE, "it ends", || kubelet.pods("pods").iter().any(|p| p.ended));
 }
