@@ -15,12 +15,47 @@ const MOST_REFUSED: Duration = Duration::from_secs(30);
 /// The longest that `Retry-After` is obeyed.
 const MOST_OBEYED: Duration = Duration::from_secs(120);
 
+/// Failures in a row.
+#[derive(Debug, Default)]
+pub(crate) struct Failures {
+    /// How many of the same sort.
+    alike: u32,
+    answered: bool,
+}
+
+impl Failures {
+    /// Counts one more: the pause before the next try.
+    ///
+    /// Answers that say no and no answer are counted apart. An API server that comes back refuses
+    /// for a moment, until it knows who may do what; that is not to be paid for as if it had
+    /// refused all the time that it was away.
+    pub(crate) fn add(&mut self, failure: &Failure, rng: &mut Rng) -> Duration {
+        let answered = !matches!(failure, Failure::Unreachable(_));
+        if answered != self.answered {
+            self.alike = 0;
+        }
+        self.answered = answered;
+        self.alike = self.alike.saturating_add(1);
+        pause(self.alike, failure, rng)
+    }
+
+    /// Whether the last one was of another sort than those before it.
+    pub(crate) const fn is_news(&self) -> bool {
+        self.alike == 1
+    }
+
+    /// Something has succeeded.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+}
+
 /// The pause after the `failures`th failure in a row (from 1).
 ///
 /// It doubles from one second to its limit, and is anything between half of that and all of it, so
 /// that many that have lost the same server do not come back together. `Retry-After` is a lower
 /// bound.
-pub(crate) fn pause(failures: u32, failure: &Failure, rng: &mut Rng) -> Duration {
+fn pause(failures: u32, failure: &Failure, rng: &mut Rng) -> Duration {
     let most = match failure {
         Failure::Unreachable(_) => MOST_UNREACHABLE,
         Failure::Access(_) | Failure::Refused { .. } | Failure::Malformed(_) => MOST_REFUSED,
@@ -83,6 +118,18 @@ mod tests {
             let (least, most) = range(failures, &Failure::Unreachable(String::new()));
             assert!(least >= 1000 && most <= 2500, "{failures}: {least} to {most}");
         }
+    }
+
+    #[test]
+    fn a_server_that_comes_back_is_asked_again_soon() {
+        let (mut failures, mut rng) = (Failures::default(), Rng::new(7));
+        for _ in 0..20 {
+            failures.add(&Failure::Unreachable(String::new()), &mut rng);
+            assert!(failures.add(&refused(None), &mut rng) <= LEAST * 2);
+            assert!(failures.is_news());
+        }
+        let long = (0..5).map(|_| failures.add(&refused(None), &mut rng)).last();
+        assert!(long.is_some_and(|pause| pause >= MOST_REFUSED / 2) && !failures.is_news());
     }
 
     #[test]

@@ -35,7 +35,7 @@ use tokio::time::{Instant, sleep_until};
 use super::{Tell, Told, tell};
 use crate::event::{Event, SourceId};
 use api::{Access, Api};
-use backoff::{jitter, pause};
+use backoff::{Failures, jitter};
 pub(crate) use board::Board;
 use catalog::Catalog;
 pub use inspect::{Inspection, inspect};
@@ -61,7 +61,7 @@ struct Watches {
     tell: Tell,
     news: UnboundedSender<News>,
     rng: Rng,
-    failures: u32,
+    failures: Failures,
 }
 
 /// One kind that is watched.
@@ -97,7 +97,7 @@ pub(crate) async fn watch(settings: Kubernetes, silence: Duration, board: Board,
         tell: tell_to,
         news,
         rng: Rng::new(RandomState::new().hash_one(0)),
-        failures: 0,
+        failures: Failures::default(),
     };
     watches.run(heard).await;
 }
@@ -122,19 +122,19 @@ impl Watches {
     async fn look(&mut self) -> Duration {
         match self.catalog.ask(&self.api).await {
             Ok(()) => {
-                self.failures = 0;
+                self.failures.clear();
                 self.board.discovered(None);
                 self.adjust();
                 LOOK_AGAIN + jitter(LOOK_AGAIN / 4, &mut self.rng)
             }
             Err(failure) => {
-                self.failures += 1;
-                if self.failures == 1 {
+                let pause = self.failures.add(&failure, &mut self.rng);
+                if self.failures.is_news() {
                     tracing::warn!("cannot ask the API server which kinds it has: {failure}");
                 }
                 self.board.discovered(Some(&failure));
                 self.api.forget();
-                pause(self.failures, &failure, &mut self.rng)
+                pause
             }
         }
     }

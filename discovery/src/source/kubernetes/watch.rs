@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::answer;
 use super::api::{Api, Wait};
-use super::backoff::{jitter, pause};
+use super::backoff::{Failures, jitter};
 use super::board::Post;
 use super::failure::{Failure, Remedy};
 use super::items::{Found, Items};
@@ -61,7 +61,7 @@ pub(crate) struct Watch {
     /// Whether a failure has come between, in which the server may have changed.
     doubt: bool,
     complete: bool,
-    failures: u32,
+    failures: Failures,
 }
 
 impl Watch {
@@ -89,7 +89,7 @@ impl Watch {
             version: None,
             doubt: false,
             complete: false,
-            failures: 0,
+            failures: Failures::default(),
         }
     }
 
@@ -118,12 +118,12 @@ impl Watch {
     }
 
     async fn recover(&mut self, failure: &Failure) {
-        self.failures = self.failures.saturating_add(1);
+        let pause = self.failures.add(failure, &mut self.rng);
         self.post.failed(failure);
-        if self.failures == 1 {
+        if self.failures.is_news() {
             tracing::warn!("watch of {} failed: {failure}; what is known stays", self.target);
         } else {
-            tracing::debug!(failures = self.failures, "watch of {} failed: {failure}", self.target);
+            tracing::debug!(?pause, "watch of {} failed: {failure}", self.target);
         }
         self.doubt = true;
         match failure.remedy() {
@@ -135,7 +135,7 @@ impl Watch {
                 let _ = self.news.send(News::Missing);
             }
         }
-        sleep(pause(self.failures, failure, &mut self.rng)).await;
+        sleep(pause).await;
     }
 
     /// Goes on from where it is, until the server ends the watch.
@@ -251,7 +251,7 @@ impl Watch {
             tell(&self.tell, Told::Events(events));
         }
         if any && taken.is_ok() && !self.known.is_listing() {
-            self.failures = 0;
+            self.failures.clear();
             self.post.heard(self.version.as_deref().unwrap_or_default(), &self.known);
         }
         taken
@@ -329,7 +329,7 @@ impl Watch {
         let events = self.known.end();
         tracing::debug!(objects = self.known.len(), version, "list of {} read", self.target);
         tell(&self.tell, Told::Events(events));
-        self.failures = 0;
+        self.failures.clear();
         self.post.listed(&version, &self.known, streamed);
         self.version = Some(version);
         self.completed();
