@@ -183,15 +183,16 @@ fn an_api_server_whose_state_is_put_back() {
     scene.stage.await_origins(&scene.proxy, "app", &["comes", "stays"]);
     let Scene { stage, comes, leaves, proxy, load, .. } = &scene;
     stage.cluster.save("restored");
-    stage.apply(&service("app", &[&scene.stays, leaves]));
-    stage.apply(&service("late", &[leaves]));
-    stage.await_origins(proxy, "late", &["leaves"]);
-    stage.await_origins(proxy, "app", &["leaves", "stays"]);
-    // A server that starts writes a little itself: it is not to catch up by that.
+    // A server that starts writes a little itself: it is not to catch up by that
+    // with what ringway sees now.
     for number in 0..300 {
         let note = serde_json::json!({"metadata": {"labels": {"number": number.to_string()}}});
         stage.cluster.api.merge("/api/v1/namespaces/restored", &note).unwrap();
     }
+    stage.apply(&service("app", &[&scene.stays, leaves]));
+    stage.apply(&service("late", &[leaves]));
+    stage.await_origins(proxy, "late", &["leaves"]);
+    stage.await_origins(proxy, "app", &["leaves", "stays"]);
     let before = comes.next_sequence();
     stage.cluster.restore("restored");
     wait::until(PATIENCE, "the older truth is taken", || comes.next_sequence() > before);

@@ -55,20 +55,24 @@ impl Kubectl {
         self.attempt(arguments, "").unwrap_or_else(|why| panic!("kubectl {arguments:?}: {why}"))
     }
 
-    /// Applies manifests.
+    /// Applies manifests to the namespaces that they name, or the default one.
     ///
     /// # Panics
     /// When they are refused.
     pub fn apply(&self, manifests: &str) {
-        self.apply_to("default", manifests);
+        self.apply_by(&["apply"], manifests);
     }
 
-    /// Applies manifests; `namespace` is that of objects which name none.
+    /// Applies manifests that name no namespace to this one.
     ///
     /// # Panics
     /// When they are refused.
     pub fn apply_to(&self, namespace: &str, manifests: &str) {
-        let arguments = ["apply", "-n", namespace, "--server-side", "--force-conflicts", "-f", "-"];
+        self.apply_by(&["apply", "-n", namespace], manifests);
+    }
+
+    fn apply_by(&self, command: &[&str], manifests: &str) {
+        let arguments = [command, &["--server-side", "--force-conflicts", "-f", "-"]].concat();
         let done = self.attempt(&arguments, manifests);
         done.unwrap_or_else(|why| panic!("kubectl apply: {why}\n{manifests}"));
     }
