@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ringway_config::Kind;
+use ringway_core::snapshot::Snapshot;
 use ringway_core::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -22,6 +24,8 @@ use crate::status::{SourceStatus, Status};
 const QUIET: Duration = Duration::from_millis(20);
 /// And at the latest so long after the first.
 const LIMIT: Duration = Duration::from_millis(200);
+/// So long after the start, inbound listeners wait for the others' routes.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// First pause before the workers' old snapshots are looked for; doubled until [`LAST_SWEEP`].
 const FIRST_SWEEP: Duration = Duration::from_secs(1);
 const LAST_SWEEP: Duration = Duration::from_secs(64);
@@ -237,7 +241,13 @@ impl Thread {
             self.apply(event);
         }
         if self.is_complete() && self.names.awaited_until(now).is_none() && self.settle.take(now) {
-            self.publish(now);
+            let snapshot = compile(&self.index, &self.settings, self.generation + 1);
+            self.publish(now, snapshot);
+        } else if self.inbound_first().is_some_and(|due| due <= now) {
+            let mut inbound = self.settings.clone();
+            inbound.listeners.retain(|listener| listener.kind == Kind::Inbound);
+            let snapshot = compile(&self.index, &inbound, self.generation + 1);
+            self.publish(now, snapshot);
         }
         if self.sweep.is_some_and(|(at, _)| at <= now) {
             self.sweep(now);
@@ -254,7 +264,15 @@ impl Thread {
             None
         };
         let sweep = self.sweep.map(|(at, _)| at);
-        publish.into_iter().chain(awaited).chain(sweep).min()
+        let inbound = self.inbound_first();
+        publish.into_iter().chain(awaited).chain(sweep).chain(inbound).min()
+    }
+
+    /// When to publish the inbound listeners alone: what reaches the local application must not
+    /// depend on an API server that may be away when a pod starts.
+    fn inbound_first(&self) -> Option<Instant> {
+        let inbound = self.settings.listeners.iter().any(|l| l.kind == Kind::Inbound);
+        (self.generation == 0 && inbound && !self.is_complete()).then_some(Instant::ZERO + PATIENCE)
     }
 
     /// Whether every source in use has shown its whole picture.
@@ -272,9 +290,9 @@ impl Thread {
         })
     }
 
-    fn publish(&mut self, now: Instant) {
-        self.generation += 1;
-        let snapshot = Arc::new(compile(&self.index, &self.settings, self.generation));
+    fn publish(&mut self, now: Instant, snapshot: Snapshot) {
+        self.generation = snapshot.generation;
+        let snapshot = Arc::new(snapshot);
         tracing::info!(
             generation = self.generation,
             clusters = snapshot.clusters.len(),

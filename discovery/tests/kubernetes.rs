@@ -249,19 +249,33 @@ fn only_the_namespaces_that_are_named_are_watched() {
 }
 
 #[test]
-fn a_watch_that_breaks_off_goes_on_where_it_was() {
+fn a_watch_whose_time_is_over_goes_on_where_it_was() {
     let lab = Lab::start(shop);
     lab.until(&["10.0.0.1:8080"]);
-    lab.double.cut("EndpointSlice");
-    lab.error("EndpointSlice", "unreachable");
-    // Nobody is told: it is seen because nothing older is asked for again.
-    lab.double.put(&slice("web-2", "web", "10.0.0.2"));
+    lab.double.end("EndpointSlice");
     let asked = |words: &str| {
         lab.double.asked("EndpointSlice").iter().filter(|(_, t)| t.contains(words)).count()
     };
     lab.wait("EndpointSlice", "a further watch", |_| asked("resourceVersion=102") > 0);
-    assert_eq!(asked("sendInitialEvents"), 1, "no second list");
-    assert_eq!(lab.watch("EndpointSlice").unwrap().lists, 1);
+    lab.double.put(&slice("web-2", "web", "10.0.0.2"));
+    lab.until(&["10.0.0.1:8080", "10.0.0.2:8080"]);
+    let watch = lab.watch("EndpointSlice").unwrap();
+    assert_eq!((watch.lists, watch.failures), (1, 0));
+}
+
+#[test]
+fn a_watch_that_breaks_off_is_begun_anew_with_a_list() {
+    let lab = Lab::start(shop);
+    lab.until(&["10.0.0.1:8080"]);
+    lab.double.fail("EndpointSlice", Some(Fault::Silent));
+    lab.double.cut("EndpointSlice");
+    lab.error("EndpointSlice", "unreachable");
+    lab.double.put(&slice("web-2", "web", "10.0.0.2"));
+    lab.double.delete("EndpointSlice", "default", "web-1");
+    assert!(lab.mailbox.take().is_none(), "what is known stays");
+    lab.double.fail("EndpointSlice", None);
+    lab.until(&["10.0.0.2:8080"]);
+    assert_eq!(lab.watch("Service").unwrap().lists, 1, "the others go on");
 }
 
 #[test]
@@ -410,6 +424,30 @@ fn a_kind_that_is_not_there_is_off() {
     lab.until(&["10.0.0.1:8080"]);
     assert_eq!(lab.watch("GRPCRoute").unwrap().state, WatchState::Absent);
     assert!(lab.double.asked("GRPCRoute").is_empty());
+}
+
+#[test]
+fn without_an_api_server_inbound_listeners_have_their_routes() {
+    let directory = Directory::new();
+    let mut settings = settings(Some(Kubernetes {
+        kubeconfig: Some(directory.path().join("none")),
+        ..Kubernetes::default()
+    }));
+    let mut inbound = Listener::new("in", ([127, 0, 0, 1], 4143).into(), Kind::Inbound);
+    inbound.target = Some(([127, 0, 0, 1], 8080).into());
+    settings.listeners.push(inbound);
+    let (publisher, mailbox) = mailbox::pair().unwrap();
+    let _handle = spawn(settings, vec![publisher]).unwrap();
+    let until = Instant::now() + PATIENCE;
+    let snapshot = loop {
+        if let Some(snapshot) = mailbox.take() {
+            break snapshot;
+        }
+        assert!(Instant::now() < until);
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    assert_eq!(endpoints(&snapshot), ["127.0.0.1:8080"]);
+    assert!(snapshot.listener("in").is_some() && snapshot.listener("out").is_none());
 }
 
 #[test]

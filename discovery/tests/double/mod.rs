@@ -24,9 +24,12 @@ pub(crate) enum Fault {
 }
 
 /// A piece of a watch.
+#[derive(Clone)]
 enum Piece {
     Line(String),
-    /// The connection ends here, within a chunk.
+    /// The watch ends here, as when its time is over.
+    End,
+    /// The connection ends here, within a line.
     Cut,
 }
 
@@ -140,15 +143,13 @@ impl Double {
 
     /// Ends the watches of a kind within a line.
     pub(crate) fn cut(&self, kind: &str) {
-        let plural = plural(kind);
-        self.state().watches.retain(|(watched, _, sender)| {
-            let ours = watched == plural;
-            if ours {
-                let _ = sender.send(Piece::Line(String::from("{\"type\":\"ADDED\",\"obj")));
-                let _ = sender.send(Piece::Cut);
-            }
-            !ours
-        });
+        let begun = Piece::Line(String::from("{\"type\":\"ADDED\",\"obj"));
+        self.state().dismiss(plural(kind), || [Some(begun.clone()), Some(Piece::Cut)]);
+    }
+
+    /// Ends the watches of a kind as when their time is over.
+    pub(crate) fn end(&self, kind: &str) {
+        self.state().dismiss(plural(kind), || [Some(Piece::End), None]);
     }
 
     /// What to do instead of a right answer to the next requests for a kind.
@@ -194,6 +195,17 @@ impl Double {
 }
 
 impl State {
+    /// Ends the watches of a kind with these pieces.
+    fn dismiss(&mut self, plural: &str, last: impl Fn() -> [Option<Piece>; 2]) {
+        self.watches.retain(|(watched, _, sender)| {
+            let ours = watched == plural;
+            for piece in last().into_iter().flatten().filter(|_| ours) {
+                let _ = sender.send(piece);
+            }
+            !ours
+        });
+    }
+
     fn send(&mut self, plural: &str, namespace: &str, line: &str) {
         self.watches.retain(|(watched, of, sender)| {
             let meant = watched == plural
@@ -319,19 +331,27 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
         state.watches.push((plural.to_owned(), namespace, sender.clone()));
     }
     drop(state);
-    follow(stream, &pieces)?;
+    let ended = follow(stream, &pieces);
+    // Kept until now: a mute watch has nobody else who could speak.
     drop(sender);
-    Err(io::ErrorKind::ConnectionReset.into())
+    ended
 }
 
 fn follow(mut stream: &TcpStream, pieces: &Receiver<Piece>) -> io::Result<()> {
     stream.write_all(
         b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n",
     )?;
-    while let Ok(Piece::Line(line)) = pieces.recv() {
-        stream.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes())?;
+    while let Ok(piece) = pieces.recv() {
+        match piece {
+            Piece::Line(line) => {
+                stream.write_all(format!("{:x}\r\n{line}\r\n", line.len()).as_bytes())?;
+            }
+            Piece::End => return stream.write_all(b"0\r\n\r\n"),
+            Piece::Cut => break,
+        }
     }
-    stream.shutdown(std::net::Shutdown::Both)
+    stream.shutdown(std::net::Shutdown::Both)?;
+    Err(io::ErrorKind::ConnectionReset.into())
 }
 
 fn respond(mut stream: &TcpStream, status: u16, headers: &str, body: &Value) -> io::Result<()> {

@@ -19,13 +19,11 @@ pub(crate) enum Failure {
     Malformed(String),
 }
 
-/// What to do besides trying again.
+/// What to do before everything is read anew.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Remedy {
-    /// Go on from where it was, if the API server is still where it was.
-    Resume,
-    /// Read everything anew.
-    Relist,
+    /// Nothing but wait.
+    Wait,
     /// Read the credentials anew.
     Reconnect,
     /// Ask which kinds there are.
@@ -79,15 +77,11 @@ impl Failure {
     pub(crate) fn remedy(&self) -> Remedy {
         match self {
             Self::Access(_) => Remedy::Reconnect,
-            Self::Unreachable(_) => Remedy::Resume,
-            Self::Malformed(_) => Remedy::Relist,
+            Self::Unreachable(_) | Self::Malformed(_) => Remedy::Wait,
             Self::Refused { status, .. } => match *status {
-                StatusCode::GONE | StatusCode::BAD_REQUEST | StatusCode::UNPROCESSABLE_ENTITY => {
-                    Remedy::Relist
-                }
                 StatusCode::UNAUTHORIZED => Remedy::Reconnect,
                 StatusCode::NOT_FOUND => Remedy::Rediscover,
-                _ => Remedy::Resume,
+                _ => Remedy::Wait,
             },
         }
     }
@@ -148,18 +142,17 @@ mod tests {
     #[test]
     fn each_answer_has_its_remedy() {
         for (status, remedy) in [
-            (410, Remedy::Relist),
-            (400, Remedy::Relist),
+            (410, Remedy::Wait),
             (401, Remedy::Reconnect),
-            (403, Remedy::Resume),
+            (403, Remedy::Wait),
             (404, Remedy::Rediscover),
-            (429, Remedy::Resume),
-            (500, Remedy::Resume),
-            (503, Remedy::Resume),
+            (429, Remedy::Wait),
+            (500, Remedy::Wait),
+            (503, Remedy::Wait),
         ] {
             assert_eq!(answer(status, "").remedy(), remedy, "{status}");
         }
-        assert_eq!(Failure::Malformed(String::new()).remedy(), Remedy::Relist);
+        assert_eq!(Failure::Malformed(String::new()).remedy(), Remedy::Wait);
     }
 
     #[test]

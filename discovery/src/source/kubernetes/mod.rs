@@ -27,7 +27,7 @@ use std::sync::Arc;
 use ringway_config::{Kubernetes, Scope};
 use ringway_core::rng::Rng;
 use ringway_core::time::Duration;
-use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -41,7 +41,7 @@ use catalog::Catalog;
 pub use inspect::{Inspection, inspect};
 use resource::{RESOURCES, Resource};
 use target::Target;
-use watch::{News, Watch};
+use watch::{News, Shared, Watch};
 
 /// How often it is asked whether a missing kind has come. A kind that was there is believed to be
 /// gone when it has been missing for so long: an API server that starts does not know all at once.
@@ -49,8 +49,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
 /// All watches.
 struct Watches {
-    api: Arc<Api>,
-    silence: Duration,
+    shared: Shared,
     namespaces: Vec<Option<Arc<str>>>,
     catalog: Catalog,
     kinds: Vec<Watched>,
@@ -58,8 +57,6 @@ struct Watches {
     /// Watches that have not yet told their first list.
     awaited: usize,
     board: Board,
-    tell: Tell,
-    news: UnboundedSender<News>,
     rng: Rng,
     failures: Failures,
 }
@@ -85,17 +82,15 @@ pub(crate) async fn watch(settings: Kubernetes, silence: Duration, board: Board,
         Scope::Cluster => vec![None],
         Scope::Namespaces(names) => names.into_iter().map(|name| Some(Arc::from(name))).collect(),
     };
+    let shared = Shared { api: Arc::new(Api::new(access)), silence, tell: tell_to, news };
     let watches = Watches {
-        api: Arc::new(Api::new(access)),
-        silence,
+        shared,
         namespaces,
         catalog: Catalog::default(),
         kinds: Vec::new(),
         tasks: JoinSet::new(),
         awaited: 0,
         board,
-        tell: tell_to,
-        news,
         rng: Rng::new(RandomState::new().hash_one(0)),
         failures: Failures::default(),
     };
@@ -120,7 +115,7 @@ impl Watches {
 
     /// Asks which kinds there are; when to ask again.
     async fn look(&mut self) -> Duration {
-        match self.catalog.ask(&self.api).await {
+        match self.catalog.ask(&self.shared.api).await {
             Ok(()) => {
                 self.failures.clear();
                 self.board.discovered(None);
@@ -133,7 +128,7 @@ impl Watches {
                     tracing::warn!("cannot ask the API server which kinds it has: {failure}");
                 }
                 self.board.discovered(Some(&failure));
-                self.api.forget();
+                self.shared.api.forget();
                 pause
             }
         }
@@ -161,10 +156,7 @@ impl Watches {
             let target = Target { resource, namespace };
             let post = self.board.post(&target);
             let rng = Rng::new(self.rng.next_u64());
-            let (tell, news) = (self.tell.clone(), self.news.clone());
-            let api = Arc::clone(&self.api);
-            let served = version.subscribe();
-            let watch = Watch::new(api, target, served, self.silence, post, tell, news, rng);
+            let watch = Watch::new(self.shared.clone(), target, version.subscribe(), post, rng);
             self.tasks.spawn(watch.run());
             self.awaited += 1;
         }
@@ -175,7 +167,7 @@ impl Watches {
     fn complete(&mut self) {
         self.awaited -= 1;
         if self.awaited == 0 {
-            tell(&self.tell, Told::Events(vec![Event::InitDone(SourceId::Kubernetes)]));
+            tell(&self.shared.tell, Told::Events(vec![Event::InitDone(SourceId::Kubernetes)]));
         }
     }
 }

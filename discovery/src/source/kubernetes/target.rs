@@ -38,12 +38,9 @@ impl Target {
         api: &str,
         next: Option<String>,
     ) -> Result<Request<Vec<u8>>, Failure> {
-        self.ask(api).list(&ListParams { continue_token: next, ..limited(PAGE) }).map_err(unasked)
-    }
-
-    /// As little of the list as there is, to learn its version.
-    pub(crate) fn probe(&self, api: &str) -> Result<Request<Vec<u8>>, Failure> {
-        self.ask(api).list(&limited(1)).map_err(unasked)
+        let params =
+            ListParams { limit: Some(PAGE), continue_token: next, ..ListParams::default() };
+        self.ask(api).list(&params).map_err(unasked)
     }
 
     /// Changes since that version.
@@ -74,10 +71,6 @@ impl fmt::Display for Target {
     }
 }
 
-fn limited(limit: u32) -> ListParams {
-    ListParams { limit: Some(limit), ..ListParams::default() }
-}
-
 fn params(rng: &mut Rng) -> WatchParams {
     let seconds = SHORTEST_WATCH + rng.below(LONGEST_WATCH - SHORTEST_WATCH + 1);
     WatchParams { timeout: u32::try_from(seconds).ok(), ..WatchParams::default() }
@@ -101,7 +94,6 @@ mod tests {
         assert_eq!(uri(target.list("v1", None)), format!("{path}?&limit=500"));
         let next = target.list("v1", Some(String::from("a=/+")));
         assert_eq!(uri(next), format!("{path}?&limit=500&continue=a%3D%2F%2B"));
-        assert_eq!(uri(target.probe("v1")), format!("{path}?&limit=1"));
         let watch = uri(target.watch("v1", "42", &mut Rng::new(1)));
         assert!(watch.starts_with(&format!("{path}?&watch=true&timeoutSeconds=2")), "{watch}");
         assert!(watch.ends_with("&allowWatchBookmarks=true&resourceVersion=42"), "{watch}");

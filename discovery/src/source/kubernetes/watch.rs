@@ -3,10 +3,11 @@
 //! ```text
 //! list (streamed, else by pages) ─► follow ─► ended by the server ─► follow …
 //!        ▲                             │
-//!        └── 410, not JSON, or ◄── failed ─► pause ─► is the server where it was?
-//!            an older version
+//!        └───────── pause ◄─────────── failed
 //! ```
-//! Whatever fails, what has been told stays; a new list tells its differences at its end.
+//! Whatever fails, what has been told stays; a new list tells its differences at its end. After a
+//! failure it is always a new list: the server may be back with a storage that was restored from a
+//! backup, and by its versions alone that cannot be told once it has moved on.
 
 use std::sync::Arc;
 
@@ -43,51 +44,49 @@ pub(crate) enum News {
     Missing,
 }
 
+/// What all watches share.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) api: Arc<Api>,
+    /// A watch is dead when it has said nothing for so long.
+    pub(crate) silence: Duration,
+    /// Where changes are told.
+    pub(crate) tell: Tell,
+    pub(crate) news: UnboundedSender<News>,
+}
+
 /// One watch.
 pub(crate) struct Watch {
-    api: Arc<Api>,
+    shared: Shared,
     target: Target,
     /// The version of the API in which the kind is there, if it is.
     served: Receiver<Option<&'static str>>,
-    /// It is dead when it has said nothing for so long.
-    silence: Duration,
     known: Known,
     post: Post,
-    tell: Tell,
-    news: UnboundedSender<News>,
     rng: Rng,
     /// What the last event said; `None` means that a list is due.
     version: Option<String>,
-    /// Whether a failure has come between, in which the server may have changed.
-    doubt: bool,
     complete: bool,
     failures: Failures,
 }
 
 impl Watch {
     pub(crate) fn new(
-        api: Arc<Api>,
+        shared: Shared,
         target: Target,
         served: Receiver<Option<&'static str>>,
-        silence: Duration,
         post: Post,
-        tell: Tell,
-        news: UnboundedSender<News>,
         rng: Rng,
     ) -> Self {
         let known = Known::new(target.resource.kind);
         Self {
-            api,
+            shared,
             target,
             served,
-            silence,
             known,
             post,
-            tell,
-            news,
             rng,
             version: None,
-            doubt: false,
             complete: false,
             failures: Failures::default(),
         }
@@ -125,14 +124,12 @@ impl Watch {
         } else {
             tracing::debug!(?pause, "watch of {} failed: {failure}", self.target);
         }
-        self.doubt = true;
+        self.version = None;
         match failure.remedy() {
-            Remedy::Resume => {}
-            Remedy::Relist => self.version = None,
-            Remedy::Reconnect => self.api.forget(),
+            Remedy::Wait => {}
+            Remedy::Reconnect => self.shared.api.forget(),
             Remedy::Rediscover => {
-                self.version = None;
-                let _ = self.news.send(News::Missing);
+                let _ = self.shared.news.send(News::Missing);
             }
         }
         sleep(pause).await;
@@ -140,16 +137,12 @@ impl Watch {
 
     /// Goes on from where it is, until the server ends the watch.
     async fn round(&mut self, api: &'static str) -> Result<(), Failure> {
-        if self.doubt && self.version.is_some() {
-            self.probe(api).await?;
-        }
-        self.doubt = false;
-        if self.version.is_none() && self.api.streams() {
+        if self.version.is_none() && self.shared.api.streams() {
             let request = self.target.stream(api, &mut self.rng)?;
             self.known.begin();
             match self.follow(api, request).await {
                 Err(failure) if self.version.is_none() && failure.denies_streaming() => {
-                    if self.api.stop_streaming() {
+                    if self.shared.api.stop_streaming() {
                         tracing::info!("lists are not streamed by this API server: {failure}");
                     }
                 }
@@ -164,33 +157,12 @@ impl Watch {
         self.follow(api, request).await
     }
 
-    /// Asks where the server is. When it is not yet where this watch has been already, its storage
-    /// was restored from a backup: what it has is true now.
-    async fn probe(&mut self, api: &str) -> Result<(), Failure> {
-        let mut answer = self.api.open(self.target.probe(api)?, Wait::Short).await?;
-        let mut items = Items::default();
-        while let Some(bytes) = answer.next(STALL).await? {
-            items.push(&bytes, &mut |_| {});
-        }
-        let page = self.page(&items)?;
-        let ours = self.version.as_deref().unwrap_or_default();
-        if is_older(&page.version, ours) {
-            tracing::warn!(
-                "{}: the API server went back from version {ours} to {}; reading anew",
-                self.target,
-                page.version,
-            );
-            self.version = None;
-        }
-        Ok(())
-    }
-
     /// Reads everything, page by page.
     async fn list(&mut self, api: &str) -> Result<(), Failure> {
         self.known.begin();
         let mut next = None;
         loop {
-            let mut answer = self.api.open(self.target.list(api, next)?, Wait::Long).await?;
+            let mut answer = self.shared.api.open(self.target.list(api, next)?, Wait::Long).await?;
             let mut items = Items::default();
             while let Some(bytes) = answer.next(STALL).await? {
                 items.push(&bytes, &mut |found| match found {
@@ -221,10 +193,10 @@ impl Watch {
         api: &'static str,
         request: http::Request<Vec<u8>>,
     ) -> Result<(), Failure> {
-        let mut answer = self.api.open(request, Wait::Short).await?;
+        let mut answer = self.shared.api.open(request, Wait::Short).await?;
         let mut lines = Lines::new(MOST_BYTES);
         loop {
-            let limit = if self.known.is_listing() { STALL } else { self.silence };
+            let limit = if self.known.is_listing() { STALL } else { self.shared.silence };
             let Some(bytes) = answer.next(limit).await? else { break };
             lines.push(&bytes);
             self.take(api, &mut lines)?;
@@ -248,7 +220,7 @@ impl Watch {
             }
         }
         if !events.is_empty() {
-            tell(&self.tell, Told::Events(events));
+            tell(&self.shared.tell, Told::Events(events));
         }
         if any && taken.is_ok() && !self.known.is_listing() {
             self.failures.clear();
@@ -313,14 +285,14 @@ impl Watch {
     /// The kind is not there: it has no objects.
     fn absent(&mut self) {
         self.version = None;
-        tell(&self.tell, Told::Events(self.known.clear()));
+        tell(&self.shared.tell, Told::Events(self.known.clear()));
         self.post.absent();
         self.completed();
     }
 
     fn completed(&mut self) {
         if !std::mem::replace(&mut self.complete, true) {
-            let _ = self.news.send(News::Complete);
+            let _ = self.shared.news.send(News::Complete);
         }
     }
 
@@ -328,7 +300,7 @@ impl Watch {
     fn listed(&mut self, version: String, streamed: bool) {
         let events = self.known.end();
         tracing::debug!(objects = self.known.len(), version, "list of {} read", self.target);
-        tell(&self.tell, Told::Events(events));
+        tell(&self.shared.tell, Told::Events(events));
         self.failures.clear();
         self.post.listed(&version, &self.known, streamed);
         self.version = Some(version);
@@ -341,24 +313,4 @@ const TOO_LONG: &str = "an object of more than 16 MiB";
 fn read(target: &Target, api: &str, object: &[u8]) -> Result<Item, String> {
     let version = target.resource.api_version(api);
     manifest::item(object, target.resource.expected(&version))
-}
-
-/// Whether version `one` is older than `other`; what is no number cannot be compared and counts as
-/// older.
-fn is_older(one: &str, other: &str) -> bool {
-    match (one.parse::<u128>(), other.parse::<u128>()) {
-        (Ok(one), Ok(other)) => one < other,
-        _ => true,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::is_older;
-
-    #[test]
-    fn versions_are_numbers() {
-        assert!(is_older("9", "10") && !is_older("10", "10") && !is_older("11", "10"));
-        assert!(is_older("", "10") && is_older("x", "10") && is_older("10", ""));
-    }
 }
