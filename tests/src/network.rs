@@ -73,12 +73,17 @@ impl Blocked {
             Block::Refuse => "-j REJECT --reject-with tcp-reset",
         };
         let (ip, port) = (address.ip(), address.port());
-        let rules = [format!("-d {ip} --dport {port}"), format!("-s {ip} --sport {port}")];
-        let rules = rules.map(|ends| words(&format!("INPUT -p tcp {ends} {target}")));
+        let mut ends = vec![format!("-d {ip} --dport {port}")];
+        if how == Block::Drop {
+            // The resets come from the address: they are to get through.
+            ends.push(format!("-s {ip} --sport {port}"));
+        }
+        let rules = ends.iter().map(|ends| words(&format!("INPUT -p tcp {ends} {target}")));
+        let rules: Vec<_> = rules.collect();
         for rule in &rules {
             filter("-I", rule);
         }
-        Self { rules: rules.into() }
+        Self { rules }
     }
 }
 
