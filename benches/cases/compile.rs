@@ -79,6 +79,7 @@ fn service(n: u32, port: u16) -> Object {
         balancer: Balancer::default(),
         connect_timeout: None,
         opaque_ports: None,
+        meshed: false,
     })
 }
 
@@ -95,6 +96,7 @@ fn slice(n: u32, endpoints: u32) -> Object {
         node: Some(Arc::clone(&node)),
         hints: None,
         weight: 1,
+        meshed: false,
     };
     Object::Slice(EndpointSlice {
         name: NamespacedName::new("default", format!("service-{n}-x")),
