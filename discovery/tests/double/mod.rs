@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -48,7 +48,6 @@ struct State {
 
 /// A running double. Its threads end with the process.
 pub(crate) struct Double {
-    pub(crate) address: SocketAddr,
     state: Arc<Mutex<State>>,
     kubeconfig: PathBuf,
 }
@@ -90,7 +89,7 @@ impl Double {
             "contexts": [{"name": "double", "context": {"cluster": "double", "user": "me"}}],
         });
         std::fs::write(&kubeconfig, text.to_string()).unwrap();
-        Self { address, state, kubeconfig }
+        Self { state, kubeconfig }
     }
 
     pub(crate) fn kubeconfig(&self) -> PathBuf {
@@ -282,27 +281,7 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
     let items: Vec<Value> =
         objects.iter().filter(|(key, _)| ours(key)).map(|(_, object)| object.clone()).collect();
     if query.get("watch") != Some(&"true") {
-        let from: usize = query.get("continue").and_then(|at| at.parse().ok()).unwrap_or(0);
-        let limit =
-            query.get("limit").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX).min(state.page);
-        let kind = KINDS.iter().find(|(_, known)| *known == plural).map_or("", |(kind, _)| kind);
-        let next = from + limit;
-        let body = json!({
-            "kind": format!("{kind}List"), "apiVersion": "v1",
-            "metadata": {
-                "resourceVersion": state.version.to_string(),
-                "continue": if next < items.len() { next.to_string() } else { String::new() },
-            },
-            // Items of built-in kinds do not say what they are.
-            "items": items.iter().skip(from).take(limit).map(|item| {
-                let mut item = item.clone();
-                let fields = item.as_object_mut().unwrap();
-                fields.remove("kind");
-                fields.remove("apiVersion");
-                item
-            }).collect::<Vec<_>>(),
-        });
-        return respond(stream, 200, "", &body);
+        return respond(stream, 200, "", &list(&state, plural, &query, &items));
     }
     let streamed = query.contains_key("sendInitialEvents");
     if streamed && state.no_streaming {
@@ -335,6 +314,30 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
     // Kept until now: a mute watch has nobody else who could speak.
     drop(sender);
     ended
+}
+
+/// One page of a list.
+fn list(state: &State, plural: &str, query: &BTreeMap<&str, &str>, items: &[Value]) -> Value {
+    let from: usize = query.get("continue").and_then(|at| at.parse().ok()).unwrap_or(0);
+    let limit =
+        query.get("limit").and_then(|n| n.parse().ok()).unwrap_or(usize::MAX).min(state.page);
+    let kind = KINDS.iter().find(|(_, known)| *known == plural).map_or("", |(kind, _)| kind);
+    let next = from + limit;
+    json!({
+        "kind": format!("{kind}List"), "apiVersion": "v1",
+        "metadata": {
+            "resourceVersion": state.version.to_string(),
+            "continue": if next < items.len() { next.to_string() } else { String::new() },
+        },
+        // Items of built-in kinds do not say what they are.
+        "items": items.iter().skip(from).take(limit).map(|item| {
+            let mut item = item.clone();
+            let fields = item.as_object_mut().unwrap();
+            fields.remove("kind");
+            fields.remove("apiVersion");
+            item
+        }).collect::<Vec<_>>(),
+    })
 }
 
 fn follow(mut stream: &TcpStream, pieces: &Receiver<Piece>) -> io::Result<()> {
