@@ -167,7 +167,7 @@ fn the_server_may_end_first(cell: Cell) {
 fn is_reset(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     let ended = stream.read_to_end(&mut rest);
-    ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset)
+    ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset)
 }
 
 fn a_reset_is_passed_on(cell: Cell) {
