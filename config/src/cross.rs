@@ -21,7 +21,8 @@ pub(crate) fn check(root: &Node, report: &mut Report) {
     let discovery = root.get("discovery");
     names(listeners, report);
     addresses(root, listeners, report);
-    let routes = discovery.is_some_and(|d| d.get("manifests").is_some());
+    let from = |key| discovery.is_some_and(|d| d.get(key).is_some());
+    let routes = from("manifests") || from("kubernetes");
     let known: BTreeSet<&str> = services.iter().map(|entry| entry.key.as_str()).collect();
     for (index, listener) in listeners.iter().enumerate() {
         let path = format!("listeners[{index}]");
@@ -161,14 +162,14 @@ fn gateway(
     only(listener, "target", "inbound", path, report);
     let Some(service) = listener.get("service") else {
         if !routes {
-            let found = "a gateway with neither `service` nor `discovery.manifests`";
+            let found = "a gateway with neither `service` nor `discovery`";
             let hint = "add `service: NAME` with a name from `services`";
             report.add(listener.place, path, found, "something to route to", hint);
         }
         return;
     };
     let Some(name) = service.text() else { return };
-    // Which services manifests bring only shows while running.
+    // Which services discovery brings only shows while running.
     if routes || services.contains(name) {
         return;
     }

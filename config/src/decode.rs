@@ -11,6 +11,7 @@ use serde::de::{Deserialize, IntoDeserializer};
 
 use crate::duration;
 use crate::http2::Http2;
+use crate::kubernetes::{Kubernetes, Scope};
 use crate::listener::Listener;
 use crate::scalar;
 use crate::service::{HTTP, StaticEndpoint, StaticService, balancer, protocol};
@@ -99,6 +100,7 @@ fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
     let dns = section.section("dns");
     Discovery {
         manifests: section.text("manifests").map(|text| scalar::relative(text, base)),
+        kubernetes: kubernetes(&section.section("kubernetes"), base),
         namespace: section.text("namespace").map_or(default.namespace, ToOwned::to_owned),
         zone: section.text("zone").map(ToOwned::to_owned),
         node: section.text("node").map(ToOwned::to_owned),
@@ -107,6 +109,30 @@ fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
             max_ttl: dns.duration("max_ttl", default.dns.max_ttl),
         },
     }
+}
+
+/// A section with nothing in it says that there is an API server, too.
+fn kubernetes(section: &Section<'_>, base: &Path) -> Option<Kubernetes> {
+    section.0?;
+    Some(Kubernetes {
+        scope: scope(&section.section("scope")),
+        kubeconfig: section.text("kubeconfig").map(|text| scalar::relative(text, base)),
+        context: section.text("context").map(ToOwned::to_owned),
+    })
+}
+
+fn scope(section: &Section<'_>) -> Scope {
+    let named = section.items("namespaces");
+    if named.is_empty() {
+        return Scope::default();
+    }
+    let mut names: Vec<String> = Vec::new();
+    for name in named.iter().filter_map(Node::text) {
+        if names.iter().all(|known| known != name) {
+            names.push(name.to_owned());
+        }
+    }
+    Scope::Namespaces(names)
 }
 
 fn timeouts(section: &Section<'_>) -> Timeouts {

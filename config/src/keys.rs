@@ -1,6 +1,7 @@
 //! The table of all keys: meaning, form, default, and the reason for the default.
 
 use crate::http2;
+use crate::kubernetes;
 use crate::ports::Ports;
 use crate::scalar::Scalar;
 use crate::service::{BALANCERS, PROTOCOLS};
@@ -39,7 +40,7 @@ pub(crate) static ROOT: Shape = Shape::Map(&[
         "admin",
         Shape::Map(ADMIN),
         Absent,
-        "The admin server: `/live`, `/ready`, `/metrics`, `/config`, `/endpoints`.",
+        "The admin server: `/live`, `/ready`, `/metrics`, `/config`, `/endpoints`, `/discovery`.",
         "",
     ),
     key(
@@ -272,6 +273,13 @@ const DISCOVERY: &[Key] = &[
         Absent,
         "The node that ringway is on, for topology hints and `internalTrafficPolicy: Local`; the variable `RINGWAY_NODE`, meant for the downward API, overrides it.",
         "Without it, neither has an effect.",
+    ),
+    key(
+        "kubernetes",
+        Shape::Map(kubernetes::KEYS),
+        Absent,
+        "The Kubernetes API server; `kubernetes: {}` is enough to use it.",
+        "",
     ),
     key("dns", Shape::Map(DNS), Absent, "When DNS names of endpoints are resolved again.", ""),
 ];

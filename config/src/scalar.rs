@@ -42,6 +42,8 @@ pub(crate) enum Scalar {
     Directory,
     /// A path of a file.
     File,
+    /// Any text.
+    Text,
     /// A level or a list of `target=level`.
     Level,
 }
@@ -76,6 +78,7 @@ impl Scalar {
             Self::Networks => String::from("networks such as `10.0.0.0/8,fd00::/8`"),
             Self::Directory => String::from("the path of a directory"),
             Self::File => String::from("the path of a file"),
+            Self::Text => String::from("text"),
             Self::Level => String::from("`error`, `warn`, `info`, `debug`, `trace` or `off`"),
         }
     }
@@ -119,6 +122,8 @@ impl Scalar {
             Self::Networks => {
                 text.parse::<Networks>().map(|_| ()).map_err(|error| error.to_string())
             }
+            Self::Text if text.is_empty() => Err(String::new()),
+            Self::Text => Ok(()),
             Self::Directory | Self::File if text.is_empty() || text.contains('\0') => {
                 Err(String::new())
             }

@@ -92,7 +92,7 @@ fn scalar(form: Scalar) -> Value {
             { "type": "integer", "minimum": 1, "maximum": 65535 },
             { "type": "string", "pattern": "^ *[0-9]{1,5}(-[0-9]{1,5})?( *, *[0-9]{1,5}(-[0-9]{1,5})?)* *$" },
         ] }),
-        Scalar::Networks | Scalar::Directory | Scalar::File | Scalar::Level => {
+        Scalar::Networks | Scalar::Directory | Scalar::File | Scalar::Text | Scalar::Level => {
             json!({ "type": "string", "minLength": 1 })
         }
     }

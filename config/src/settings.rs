@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, Serializer};
 
 use crate::duration;
 use crate::http2::Http2;
+use crate::kubernetes::Kubernetes;
 use crate::listener::Listener;
 use crate::service::{self, StaticService};
 
@@ -80,7 +81,7 @@ pub enum Driver {
     Epoll,
 }
 
-/// The admin server: `/live`, `/ready`, `/metrics`, `/config`, `/endpoints`.
+/// The admin server: `/live`, `/ready`, `/metrics`, `/config`, `/endpoints`, `/discovery`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Admin {
     /// Where it listens. Default `127.0.0.1:4191` (Linkerd's port, this host only); `None`
@@ -101,7 +102,11 @@ pub struct Discovery {
     /// A watched directory of Kubernetes manifests. Default none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub manifests: Option<PathBuf>,
-    /// The namespace of manifests that name none. Default `default` (kubectl's).
+    /// The Kubernetes API server. Default none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<Kubernetes>,
+    /// The namespace of manifests that name none, and of the clients of outbound listeners. Default
+    /// `default` (kubectl's).
     pub namespace: String,
     /// The zone that ringway is in, for topology hints. Default none: hints of zones have no effect.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -118,6 +123,7 @@ impl Default for Discovery {
     fn default() -> Self {
         Self {
             manifests: None,
+            kubernetes: None,
             namespace: String::from("default"),
             zone: None,
             node: None,

@@ -151,10 +151,10 @@ impl Flow {
             flow.give_up(Fault::us(Stage::Route, Cause::NotReady));
             return flow;
         }
-        let routes = view.listeners().get(listener);
-        match routes.and_then(|routes| routes.opaque.as_ref()) {
-            Some(rule) => flow.take_rule(rule, (listener, None, 0), world),
-            None => flow.give_up(Fault::us(Stage::Route, Cause::NoRoute)),
+        match view.listeners().get(listener).map(|routes| routes.opaque.as_ref()) {
+            Some(Some(rule)) => flow.take_rule(rule, (listener, None, 0), world),
+            Some(None) => flow.give_up(Fault::us(Stage::Route, Cause::NoRoute)),
+            None => flow.give_up(Fault::us(Stage::Route, Cause::NotReady)),
         }
         flow
     }
@@ -184,8 +184,11 @@ impl Flow {
         if !view.is_ready() {
             return self.give_up(Fault::us(Stage::Route, Cause::NotReady));
         }
-        let table = view.listeners().get(listener).map(|routes| &routes.table);
-        let Some(found) = table.and_then(|table| table.find(head)) else {
+        // Inbound listeners may have routes before the others have theirs.
+        let Some(routes) = view.listeners().get(listener) else {
+            return self.give_up(Fault::us(Stage::Route, Cause::NotReady));
+        };
+        let Some(found) = routes.table.find(head) else {
             return self.give_up(Fault::us(Stage::Route, Cause::NoRoute));
         };
         self.take_rule(found.rule, (listener, Some(found.index), found.matched_prefix), world);

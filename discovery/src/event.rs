@@ -12,13 +12,15 @@ pub enum SourceId {
     Fixed,
     /// The directory of manifests.
     Files,
+    /// The Kubernetes API server.
+    Kubernetes,
     /// DNS.
     Names,
 }
 
 impl SourceId {
     /// All of them.
-    pub const ALL: [Self; 3] = [Self::Fixed, Self::Files, Self::Names];
+    pub const ALL: [Self; 4] = [Self::Fixed, Self::Files, Self::Kubernetes, Self::Names];
 
     /// Its name for people.
     #[must_use]
@@ -26,6 +28,7 @@ impl SourceId {
         match self {
             Self::Fixed => "services",
             Self::Files => "manifests",
+            Self::Kubernetes => "kubernetes",
             Self::Names => "dns",
         }
     }

@@ -8,6 +8,7 @@ use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use crate::mailbox::Publisher;
 use crate::settings::Settings;
+use crate::source::kubernetes::Board;
 use crate::status::Status;
 use crate::thread::{self, Command};
 
@@ -21,6 +22,7 @@ const NICE: i32 = 10;
 pub struct Handle {
     commands: UnboundedSender<Command>,
     status: Arc<Mutex<Status>>,
+    board: Board,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -37,11 +39,13 @@ pub fn spawn(settings: Settings, publishers: Vec<Publisher>) -> io::Result<Handl
     let status = Arc::new(Mutex::new(Status::default()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let shared = status.clone();
+    let board = Board::default();
+    let watches = board.clone();
     let thread = std::thread::Builder::new().name(String::from("discovery")).spawn(move || {
         give_way();
-        runtime.block_on(thread::run(settings, publishers, received, shared));
+        runtime.block_on(thread::run(settings, publishers, received, shared, watches));
     })?;
-    Ok(Handle { commands, status, thread: Some(thread) })
+    Ok(Handle { commands, status, board, thread: Some(thread) })
 }
 
 /// Lowers the calling thread's priority.
@@ -61,7 +65,9 @@ impl Handle {
     /// How it is doing.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        self.board.fill(&mut status);
+        status
     }
 
     /// Whether the thread is running; it ends only when told to, or by a bug.

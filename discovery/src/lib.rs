@@ -1,10 +1,9 @@
 //! Discovery learns: the one thread that watches, and tells the workers what the world looks like.
 //!
 //! ```text
-//! source/{files,fixed,names} ─► Event ─► index ─► settle ─► compile ─► Snapshot ─► mailbox (one per worker)
+//! source/{files,fixed,kubernetes,names} ─► Event ─► index ─► settle ─► compile ─► Snapshot ─► mailbox (one per worker)
 //! ```
-//! Every source produces the same events, so a further one (the Kubernetes API server) is a
-//! further module in `source` and nothing else. `index`, `settle` and `compile` are pure.
+//! Every source produces the same events. `index`, `settle` and `compile` are pure.
 
 #![forbid(unsafe_code)]
 
@@ -41,4 +40,5 @@ pub use object::{
 pub use settings::Settings;
 pub use settle::Settle;
 pub use source::fixed::lower;
-pub use status::{SourceStatus, Status};
+pub use source::kubernetes::{Inspection, inspect};
+pub use status::{SourceStatus, Status, WatchState, WatchStatus};

@@ -20,7 +20,12 @@ pub struct Settings {
     pub connect_inbound: Duration,
     /// The DNS server to ask. Default `None`: those of `/etc/resolv.conf`.
     pub resolver: Option<SocketAddr>,
+    /// How long a watch of the Kubernetes API server may say nothing. Default 75 s: it says every
+    /// minute that there is nothing to say.
+    pub silence: Duration,
 }
+
+const SILENCE: Duration = Duration::from_secs(75);
 
 impl From<&Config> for Settings {
     fn from(config: &Config) -> Self {
@@ -31,6 +36,7 @@ impl From<&Config> for Settings {
             connect: config.timeouts.connect,
             connect_inbound: config.timeouts.connect_inbound,
             resolver: None,
+            silence: SILENCE,
         }
     }
 }

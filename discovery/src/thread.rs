@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use ringway_config::Kind;
 use ringway_core::snapshot::Listeners;
 use ringway_core::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
@@ -15,14 +16,17 @@ use crate::index::Index;
 use crate::mailbox::Publisher;
 use crate::settings::Settings;
 use crate::settle::Settle;
+use crate::source::kubernetes::Board;
 use crate::source::names::Names;
-use crate::source::{Told, files, fixed};
+use crate::source::{Tell, Told, files, fixed, kubernetes};
 use crate::status::{SourceStatus, Status};
 
 /// Changes are published once it has been quiet for so long, so that a burst is one snapshot.
 const QUIET: Duration = Duration::from_millis(20);
 /// And at the latest so long after the first.
 const LIMIT: Duration = Duration::from_millis(200);
+/// So long after the start, inbound listeners wait for the others' routes.
+const PATIENCE: Duration = Duration::from_secs(3);
 /// First pause before the workers' old snapshots are looked for; doubled until [`LAST_SWEEP`].
 const FIRST_SWEEP: Duration = Duration::from_secs(1);
 const LAST_SWEEP: Duration = Duration::from_secs(64);
@@ -52,6 +56,35 @@ impl Clock {
     }
 }
 
+/// A source that runs by itself.
+#[derive(Default)]
+struct Watching(Option<(JoinHandle<()>, UnboundedReceiver<Told>)>);
+
+impl Watching {
+    /// Starts it, with a channel of its own: nothing that an earlier one has told comes through.
+    fn start<F: Future<Output = ()> + Send + 'static>(&mut self, source: impl FnOnce(Tell) -> F) {
+        self.stop();
+        let (tell, told) = unbounded_channel();
+        self.0 = Some((tokio::spawn(source(tell)), told));
+    }
+
+    fn stop(&mut self) {
+        if let Some((task, _)) = self.0.take() {
+            task.abort();
+        }
+    }
+
+    async fn hear(&mut self) -> Told {
+        if let Some((_, told)) = &mut self.0
+            && let Some(told) = told.recv().await
+        {
+            return told;
+        }
+        // It does not run, or has ended by a bug.
+        std::future::pending().await
+    }
+}
+
 /// All that the thread has.
 struct Thread {
     settings: Settings,
@@ -60,9 +93,11 @@ struct Thread {
     compiler: Compiler,
     settle: Settle,
     names: Names,
-    /// The task that watches the directory; what it tells comes through `told`.
-    files: Option<JoinHandle<()>>,
-    told: UnboundedReceiver<Told>,
+    /// The watch of the directory.
+    files: Watching,
+    /// The watches of the API server.
+    kubernetes: Watching,
+    board: Board,
     complaints: BTreeMap<SourceId, (Vec<String>, u64)>,
     publishers: Vec<Publisher>,
     generation: u64,
@@ -79,6 +114,7 @@ pub(crate) async fn run(
     publishers: Vec<Publisher>,
     mut commands: UnboundedReceiver<Command>,
     status: Arc<Mutex<Status>>,
+    board: Board,
 ) {
     let (names, mut answers) = Names::new(settings.discovery.dns.clone(), settings.resolver);
     let mut thread = Thread {
@@ -87,8 +123,9 @@ pub(crate) async fn run(
         compiler: Compiler::default(),
         settle: Settle::new(QUIET, LIMIT),
         names,
-        files: None,
-        told: unbounded_channel().1,
+        files: Watching::default(),
+        kubernetes: Watching::default(),
+        board,
         complaints: BTreeMap::new(),
         publishers,
         generation: 0,
@@ -100,7 +137,8 @@ pub(crate) async fn run(
     };
     thread.apply(Event::InitDone(SourceId::Names));
     thread.lower();
-    thread.watch();
+    thread.watch_files();
+    thread.watch_kubernetes();
     loop {
         thread.advance();
         let due = thread.due().map(|due| thread.clock.tokio(due));
@@ -115,7 +153,8 @@ pub(crate) async fn run(
                 Some(Command::Replace(settings)) => thread.replace(*settings),
                 Some(Command::Stop) | None => break,
             },
-            Some(told) = thread.told.recv() => thread.hear(told),
+            told = thread.files.hear() => thread.hear(told),
+            told = thread.kubernetes.hear() => thread.hear(told),
             Some(answer) = answers.recv() => {
                 if let Some(event) = thread.names.heard(answer) {
                     thread.apply(event);
@@ -124,7 +163,8 @@ pub(crate) async fn run(
             () = timer => {}
         }
     }
-    thread.unwatch();
+    thread.files.stop();
+    thread.kubernetes.stop();
 }
 
 impl Thread {
@@ -156,22 +196,18 @@ impl Thread {
     }
 
     /// Starts to watch the directory, if there is one.
-    fn watch(&mut self) {
-        let Some(directory) = self.settings.discovery.manifests.clone() else {
-            return;
-        };
-        // A channel of its own: nothing that an earlier watch has told comes through it.
-        let (tell, told) = unbounded_channel();
-        self.told = told;
-        let namespace = self.settings.discovery.namespace.clone();
-        self.files = Some(tokio::spawn(files::watch(directory, namespace, self.clock, tell)));
+    fn watch_files(&mut self) {
+        let discovery = &self.settings.discovery;
+        let Some(directory) = discovery.manifests.clone() else { return };
+        let (namespace, clock) = (discovery.namespace.clone(), self.clock);
+        self.files.start(|tell| files::watch(directory, namespace, clock, tell));
     }
 
-    fn unwatch(&mut self) {
-        if let Some(task) = self.files.take() {
-            task.abort();
-        }
-        self.told = unbounded_channel().1;
+    /// Starts to watch the API server, if there is one.
+    fn watch_kubernetes(&mut self) {
+        let Some(settings) = self.settings.discovery.kubernetes.clone() else { return };
+        let (board, silence) = (self.board.clone(), self.settings.silence);
+        self.kubernetes.start(|tell| kubernetes::watch(settings, silence, board, tell));
     }
 
     fn replace(&mut self, settings: Settings) {
@@ -179,19 +215,31 @@ impl Thread {
         let (before, after) = (&old.discovery, &self.settings.discovery);
         let moved = before.manifests != after.manifests || before.namespace != after.namespace;
         self.names.configure(after.dns.clone(), self.settings.resolver);
+        let elsewhere = before.kubernetes != after.kubernetes;
         if moved {
-            self.unwatch();
+            self.files.stop();
             self.complaints.remove(&SourceId::Files);
-            if self.settings.discovery.manifests.is_some() {
-                self.index.renew(SourceId::Files);
-            } else {
-                self.index.forget(SourceId::Files);
-            }
-            self.watch();
+            self.leave(SourceId::Files);
+            self.watch_files();
+        }
+        if elsewhere {
+            self.kubernetes.stop();
+            self.board.clear();
+            self.leave(SourceId::Kubernetes);
+            self.watch_kubernetes();
         }
         self.lower();
         // Listeners are no objects of the index.
         self.settle.touch(self.clock.now());
+    }
+
+    /// What the source has said is replaced when it is still in use, and else forgotten.
+    fn leave(&mut self, source: SourceId) {
+        if self.sources().any(|used| used == source) {
+            self.index.renew(source);
+        } else {
+            self.index.forget(source);
+        }
     }
 
     /// Does what is due now.
@@ -201,7 +249,11 @@ impl Thread {
             self.apply(event);
         }
         if self.is_complete() && self.names.awaited_until(now).is_none() && self.settle.take(now) {
-            self.publish(now);
+            self.publish(now, &self.settings.clone());
+        } else if self.inbound_first().is_some_and(|due| due <= now) {
+            let mut inbound = self.settings.clone();
+            inbound.listeners.retain(|listener| listener.kind == Kind::Inbound);
+            self.publish(now, &inbound);
         }
         if self.sweep.is_some_and(|(at, _)| at <= now) {
             self.sweep(now);
@@ -218,7 +270,15 @@ impl Thread {
             None
         };
         let sweep = self.sweep.map(|(at, _)| at);
-        publish.into_iter().chain(awaited).chain(sweep).min()
+        let inbound = self.inbound_first();
+        publish.into_iter().chain(awaited).chain(sweep).chain(inbound).min()
+    }
+
+    /// When to publish the inbound listeners alone: what reaches the local application must not
+    /// depend on an API server that may be away when a pod starts.
+    fn inbound_first(&self) -> Option<Instant> {
+        let inbound = self.settings.listeners.iter().any(|l| l.kind == Kind::Inbound);
+        (self.generation == 0 && inbound && !self.is_complete()).then_some(Instant::ZERO + PATIENCE)
     }
 
     /// Whether every source in use has shown its whole picture.
@@ -226,15 +286,19 @@ impl Thread {
         self.sources().all(|source| self.index.is_complete(source))
     }
 
-    fn sources(&self) -> impl Iterator<Item = SourceId> {
+    fn sources(&self) -> impl Iterator<Item = SourceId> + use<> {
         let files = self.settings.discovery.manifests.is_some();
-        SourceId::ALL.into_iter().filter(move |source| *source != SourceId::Files || files)
+        let kubernetes = self.settings.discovery.kubernetes.is_some();
+        SourceId::ALL.into_iter().filter(move |source| match source {
+            SourceId::Files => files,
+            SourceId::Kubernetes => kubernetes,
+            SourceId::Fixed | SourceId::Names => true,
+        })
     }
 
-    fn publish(&mut self, now: Instant) {
+    fn publish(&mut self, now: Instant, settings: &Settings) {
         self.generation += 1;
-        let snapshot =
-            Arc::new(self.compiler.update(&mut self.index, &self.settings, self.generation));
+        let snapshot = Arc::new(self.compiler.update(&mut self.index, settings, self.generation));
         tracing::info!(
             generation = self.generation,
             clusters = snapshot.clusters.len(),
@@ -275,7 +339,8 @@ impl Thread {
                 failures,
             }
         });
-        let status = Status { generation: self.generation, sources: sources.collect() };
+        let status =
+            Status { generation: self.generation, sources: sources.collect(), watches: Vec::new() };
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }

@@ -55,6 +55,9 @@ fn report(asked: &Check) -> Report {
     let mut report = Report::default();
     let config = config(asked.config.as_deref(), &mut report);
     manifests(asked, &config, &mut report);
+    if asked.kubernetes {
+        kubernetes(asked, config.clone(), &mut report);
+    }
     driver(&config, &mut report);
     cores(&config, &mut report);
     match fds::limit() {
@@ -114,6 +117,29 @@ fn describe(directory: &Path, summary: &Summary) -> String {
     let Summary { services, slices, routes, .. } = summary;
     let directory = directory.display();
     format!("{directory} is valid: services {services}, slices {slices}, routes {routes}")
+}
+
+/// What the API server has, what it allows, and what it would have to.
+fn kubernetes(asked: &Check, mut config: Config, report: &mut Report) {
+    let _ = config.discovery.kubernetes.get_or_insert_default();
+    let settings = config.with_kubeconfig(asked.kubeconfig.as_deref()).discovery.kubernetes;
+    let found = match ringway_discovery::inspect(&settings.unwrap_or_default()) {
+        Ok(found) => found,
+        Err(why) => return report.problem("kubernetes", why),
+    };
+    report.line("kubernetes", format!("version {}", found.version));
+    for (kind, version) in found.kinds {
+        match version {
+            Some(version) => report.line("", format!("{kind}: watched, as {version}")),
+            None => report.line("", format!("{kind}: not installed, looked for every 30 s")),
+        }
+    }
+    if found.denied.is_empty() {
+        report.line("rights", "all that are needed");
+    } else {
+        report.problem("rights", format!("this account may not\n{}", found.denied.join("\n")));
+    }
+    report.line("role", found.role);
 }
 
 fn driver(config: &Config, report: &mut Report) {

@@ -31,11 +31,7 @@ Exit codes: 0 ended as asked (also after SIGTERM or Ctrl-C)
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Run with a configuration file; SIGHUP or saving the file reloads it
-    Run {
-        /// The configuration
-        #[arg(short, long, value_name = "FILE")]
-        config: PathBuf,
-    },
+    Run(Run),
     /// Put a reverse proxy in front of these addresses, without any file
     #[command(after_help = TO_EXAMPLES)]
     To(To),
@@ -51,6 +47,18 @@ pub(crate) enum Command {
     },
     /// Print the JSON schema of the configuration, for editors
     Schema,
+}
+
+/// `ringway run`
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// The configuration
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) config: PathBuf,
+    /// The kubeconfig for the configuration's `discovery.kubernetes`
+    /// [default: the configuration's, else KUBECONFIG, the pod's service account, ~/.kube/config]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 const TO_EXAMPLES: &str = "\
@@ -94,6 +102,12 @@ pub(crate) struct Check {
     /// A directory of Kubernetes manifests to validate [default: the configuration's]
     #[arg(short, long, value_name = "DIR")]
     pub(crate) manifests: Option<PathBuf>,
+    /// Ask the Kubernetes API server what it has and allows, and print the role that is needed
+    #[arg(long)]
+    pub(crate) kubernetes: bool,
+    /// The kubeconfig to reach it by [default: as for `run`]
+    #[arg(long, value_name = "FILE", requires = "kubernetes")]
+    pub(crate) kubeconfig: Option<PathBuf>,
 }
 
 /// `ringway demo`

@@ -36,7 +36,7 @@ fn main() -> ExitCode {
 
 fn execute(command: &Command) -> Result<(), Failure> {
     match command {
-        Command::Run { config } => run::file(config),
+        Command::Run(run) => run::file(run),
         Command::To(to) => run::to(to),
         Command::Check(asked) => check::run(asked, &mut io::stdout()),
         Command::Demo(asked) => demo::run(asked),

@@ -9,7 +9,7 @@ use ringway::log::{self, Guard};
 use ringway::machine::Machine;
 use ringway_config::{Config, Errors};
 
-use crate::cli::To;
+use crate::cli::{Run, To};
 use crate::failure::Failure;
 use crate::signal::{self, Wish};
 use crate::start;
@@ -18,12 +18,19 @@ use crate::start;
 ///
 /// # Errors
 /// When the configuration is wrong, the proxy does not start, or it was not drained in time.
-pub(crate) fn file(path: &Path) -> Result<(), Failure> {
+pub(crate) fn file(asked: &Run) -> Result<(), Failure> {
+    let path = asked.config.as_path();
     let (wishes, wished) = unbounded();
     signal::listen(wishes.clone())?;
     // Read before the configuration is: a change in between is seen as a change, not missed.
     let before = fs::read(path).unwrap_or_default();
     let config = load(path).map_err(|errors| refused(&errors))?;
+    let config = config.with_kubeconfig(asked.kubeconfig.as_deref());
+    if asked.kubeconfig.is_some() && config.discovery.kubernetes.is_none() {
+        return Err(Failure::new(
+            "--kubeconfig is for a configuration with `discovery.kubernetes`",
+        ));
+    }
     let _log = log(&config)?;
     let mut grace = config.shutdown.grace;
     let mut machine = start::machine(config)?;
@@ -34,7 +41,7 @@ pub(crate) fn file(path: &Path) -> Result<(), Failure> {
     for wish in &wished {
         match wish {
             Wish::Drain => break,
-            Wish::Reload => reload(&mut machine, path, &mut grace),
+            Wish::Reload => reload(&mut machine, asked, &mut grace),
         }
     }
     drain(machine, grace)
@@ -80,9 +87,10 @@ fn refused(errors: &Errors) -> Failure {
 }
 
 /// All or nothing: whatever is wrong, the old configuration keeps serving.
-fn reload(machine: &mut Machine, path: &Path, grace: &mut Duration) {
+fn reload(machine: &mut Machine, asked: &Run, grace: &mut Duration) {
+    let path = asked.config.as_path();
     let config = match load(path) {
-        Ok(config) => config,
+        Ok(config) => config.with_kubeconfig(asked.kubeconfig.as_deref()),
         Err(errors) => {
             tracing::error!("not reloaded, the old configuration keeps serving\n{errors}");
             return;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::admin::State;
 use crate::inbox::{Command, Letterbox};
 use crate::log;
-use crate::metrics::Registry;
+use crate::metrics::{Registry, discovery_text};
 
 /// How long a worker may take to say what it believes.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -93,6 +93,10 @@ impl State for AdminState {
         serde_json::to_string_pretty(&shown).unwrap_or_default()
     }
 
+    fn discovery_json(&self) -> String {
+        serde_json::to_string_pretty(&self.discovery.status()).unwrap_or_default()
+    }
+
     fn log_level(&self) -> Option<String> {
         log::level()?.get()
     }
@@ -103,6 +107,6 @@ impl State for AdminState {
     }
 
     fn metrics_text(&self) -> String {
-        self.registry.text()
+        self.registry.text() + &discovery_text(&self.discovery.status())
     }
 }

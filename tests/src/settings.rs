@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::ports;
 
@@ -118,6 +118,16 @@ impl Settings {
     pub fn manifests(mut self, directory: impl Into<PathBuf>) -> Self {
         self.manifests = Some(directory.into());
         self
+    }
+
+    /// Watches a namespace of the API server that `kubeconfig` leads to.
+    #[must_use]
+    pub fn kubernetes(self, namespace: &str, kubeconfig: &Path) -> Self {
+        self.more(&format!(
+            "discovery:\n  namespace: {namespace}\n  kubernetes:\n    \
+             scope: {{namespaces: [{namespace}]}}\n    kubeconfig: \"{}\"",
+            kubeconfig.display()
+        ))
     }
 
     /// Adds top-level YAML.

@@ -111,6 +111,28 @@ pub fn end_with_parent(command: &mut Command) {
     }
 }
 
+/// Gives the calling thread, and what it starts from now on, a new and empty network namespace.
+///
+/// # Errors
+/// The system call's: EPERM without `CAP_SYS_ADMIN`.
+pub fn new_network() -> io::Result<()> {
+    // SAFETY: unshare takes no pointers and changes the calling thread's namespace only.
+    zero(unsafe { libc::unshare(libc::CLONE_NEWNET) })
+}
+
+/// Moves the calling thread, and what it starts from now on, into this network namespace.
+///
+/// # Errors
+/// The system call's.
+pub fn join_network(namespace: &impl AsRawFd) -> io::Result<()> {
+    // SAFETY: setns takes no pointers; the descriptor is open for the call.
+    zero(unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) })
+}
+
+fn zero(result: libc::c_int) -> io::Result<()> {
+    if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
 const ALLOW: u32 = 0x7fff_0000;
 const ERRNO: u32 = 0x0005_0000;
 

@@ -43,7 +43,7 @@ struct Mesh {
 impl Mesh {
     fn start(cell: Cell, origin: &Origin, workers: usize) -> Self {
         let far = Settings::front(&[origin.address]);
-        Self::of(cell, trusting(far), "protocol: h2c", workers)
+        Self::of(cell, trusting(far), "meshed: true", workers)
     }
 
     fn of(cell: Cell, far: Settings, how: &str, workers: usize) -> Self {
@@ -68,7 +68,8 @@ impl Mesh {
 }
 
 /// The same, taking this host for a peer.
-fn trusting(settings: Settings) -> Settings {
+fn trusting(mut settings: Settings) -> Settings {
+    settings.listeners[0].keys.push("peers: 127.0.0.0/8".into());
     settings
 }
 

@@ -2,7 +2,7 @@
 //! bounded, and a server that speaks first is not kept waiting.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::mpsc;
 use std::thread;
@@ -169,7 +169,7 @@ fn the_server_may_end_first(cell: Cell) {
 fn is_reset(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
     let ended = stream.read_to_end(&mut rest);
-    ended.is_err_and(|e| e.kind() == std::io::ErrorKind::ConnectionReset)
+    ended.is_err_and(|e| e.kind() == ErrorKind::ConnectionReset)
 }
 
 fn a_reset_is_passed_on(cell: Cell) {

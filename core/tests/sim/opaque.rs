@@ -50,7 +50,7 @@ fn closed(flow: Flow, fault: Option<Fault>, world: &mut World, now: Instant) -> 
 fn a_connection_that_has_nowhere_to_go_says_why() {
     let rows = [
         (World::new(1), 0, Cause::NotReady),
-        (world(1), 7, Cause::NoRoute),
+        (world(1), 7, Cause::NotReady),
         (world(0), 0, Cause::NoEndpoint),
     ];
     for (mut world, listener, cause) in rows {

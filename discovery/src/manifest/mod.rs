@@ -1,12 +1,14 @@
 //! Kubernetes manifests to objects: every error at once, each with file, line, column and a hint.
 //!
 //! As in Kubernetes, fields that are not known are ignored; wrong types, missing fields and bad
-//! values are errors. A source that receives JSON can build the same tree and use the same
-//! decoders.
+//! values are errors. What an API server sends (`json`, `item`) becomes the same tree and is read by
+//! the same decoders, so that a directory and an API server with the same objects cannot differ.
 
 mod cursor;
 mod filter;
 mod grpc;
+mod item;
+mod json;
 mod matches;
 mod metadata;
 mod route;
@@ -25,6 +27,7 @@ use ringway_config::Problem;
 
 use crate::object::{Kind, NamespacedName, Object, RouteKind};
 use cursor::{Cursor, Place, Report};
+pub(crate) use item::{Expected, Item, item};
 
 /// One problem of one manifest.
 #[derive(Debug, Clone, PartialEq, Eq)]

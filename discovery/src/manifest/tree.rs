@@ -13,7 +13,7 @@ const MOST_BYTES: usize = 16 << 20;
 /// The most nodes of a file, aliases written out.
 const MOST_NODES: usize = 2_000_000;
 /// The deepest nesting; the deepest field read has 12.
-const DEEPEST: usize = 64;
+pub(super) const DEEPEST: usize = 64;
 
 /// A value and where it stands.
 #[derive(Debug, Clone)]

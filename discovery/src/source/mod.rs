@@ -1,9 +1,9 @@
 //! The sources. Each is a module that turns what it watches into [`crate::event::Event`]s and
-//! into complaints; a source for the Kubernetes API server is one more such module, its id in
-//! [`crate::event::SourceId`] and a line in `thread`.
+//! into complaints.
 
 pub(crate) mod files;
 pub(crate) mod fixed;
+pub(crate) mod kubernetes;
 pub(crate) mod names;
 pub(crate) mod resolve;
 pub(crate) mod scan;

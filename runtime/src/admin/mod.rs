@@ -14,6 +14,8 @@ pub(crate) trait State: Send + Sync {
     fn config_json(&self) -> String;
     /// What each worker believes about each endpoint, as JSON.
     fn endpoints_json(&self) -> String;
+    /// What discovery knows and how its sources are doing, as JSON.
+    fn discovery_json(&self) -> String;
     /// The metrics in Prometheus' text format.
     fn metrics_text(&self) -> String;
     /// The level of the program's own log, if it can be read.

@@ -7,7 +7,7 @@ const TEXT: &str = "text/plain; charset=utf-8";
 const JSON: &str = "application/json";
 
 /// All pages: path, methods, and what it shows.
-const PAGES: [(&str, &str, &str); 7] = [
+const PAGES: [(&str, &str, &str); 8] = [
     ("/", "GET, HEAD", "this list"),
     ("/live", "GET, HEAD", "200 as long as the process lives"),
     (
@@ -18,6 +18,7 @@ const PAGES: [(&str, &str, &str); 7] = [
     ("/metrics", "GET, HEAD", "metrics in Prometheus' text format"),
     ("/config", "GET, HEAD", "the configuration in force"),
     ("/endpoints", "GET, HEAD", "what each worker believes about each endpoint"),
+    ("/discovery", "GET, HEAD", "each source of discovery, and each watch of the API server"),
     (
         "/proxy-log-level",
         "GET, HEAD, PUT",
@@ -77,6 +78,7 @@ pub(super) fn answer(request: &Request<'_>, state: &dyn State) -> Answer {
         "/metrics" => Answer::ok(METRICS_TYPE, state.metrics_text()),
         "/config" => Answer::ok(JSON, state.config_json()),
         "/endpoints" => Answer::ok(JSON, state.endpoints_json()),
+        "/discovery" => Answer::ok(JSON, state.discovery_json()),
         "/proxy-log-level" => match state.log_level() {
             Some(level) => Answer::text(200, level + "\n"),
             None => Answer::text(404, "the log level is not known here\n"),

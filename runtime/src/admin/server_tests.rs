@@ -20,6 +20,10 @@ impl State for Fake {
     fn config_json(&self) -> String {
         String::from("{\"workers\":{}}")
     }
+    fn discovery_json(&self) -> String {
+        String::from("{}")
+    }
+
     fn endpoints_json(&self) -> String {
         String::from("[]")
     }

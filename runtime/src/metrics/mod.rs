@@ -7,6 +7,7 @@
 //! No label ever holds a string that a client sent.
 
 mod cell;
+mod discovery;
 mod expose;
 mod histogram;
 mod labels;
@@ -18,6 +19,7 @@ mod sums;
 mod text;
 mod worker;
 
+pub(crate) use discovery::text as discovery_text;
 pub use histogram::Histogram;
 pub(crate) use listener::Decision;
 pub use registry::{EndpointTotals, Registry};
