@@ -67,6 +67,10 @@ class Calls(rpc.TestServiceServicer):
                     yield pb.StreamingOutputCallResponse(payload=payload(one.size))
                 end_as_asked(request, context)
         finally:
+            # A stream that was reset may be seen to end just before it is known to be cancelled.
+            until = time.monotonic() + 0.5
+            while context.is_active() and time.monotonic() < until:
+                time.sleep(0.01)
             if not context.is_active():
                 self.witness.given_up()
 
