@@ -68,7 +68,7 @@ class Calls(rpc.TestServiceServicer):
                 end_as_asked(request, context)
         finally:
             # A stream that was reset may be seen to end just before it is known to be cancelled.
-            until = time.monotonic() + 0.5
+            until = time.monotonic() + 0.2
             while context.is_active() and time.monotonic() < until:
                 time.sleep(0.01)
             if not context.is_active():

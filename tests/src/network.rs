@@ -68,18 +68,16 @@ impl Blocked {
     /// When iptables fails.
     #[must_use]
     pub fn new(address: SocketAddr, how: Block) -> Self {
-        let target = match how {
-            Block::Drop => "-j DROP",
-            Block::Refuse => "-j REJECT --reject-with tcp-reset",
+        let (to, from) = match how {
+            Block::Drop => ("-j DROP", "-j DROP"),
+            // The resets come from the address: they, and nothing else, are to get through.
+            Block::Refuse => ("-j REJECT --reject-with tcp-reset", "--tcp-flags RST NONE -j DROP"),
         };
         let (ip, port) = (address.ip(), address.port());
-        let mut ends = vec![format!("-d {ip} --dport {port}")];
-        if how == Block::Drop {
-            // The resets come from the address: they are to get through.
-            ends.push(format!("-s {ip} --sport {port}"));
-        }
-        let rules = ends.iter().map(|ends| words(&format!("INPUT -p tcp {ends} {target}")));
-        let rules: Vec<_> = rules.collect();
+        let rules = vec![
+            words(&format!("INPUT -p tcp -d {ip} --dport {port} {to}")),
+            words(&format!("INPUT -p tcp -s {ip} --sport {port} {from}")),
+        ];
         for rule in &rules {
             filter("-I", rule);
         }
