@@ -33,7 +33,7 @@ bench: ## what each piece of a request costs in time (criterion); CASE=route for
 instructions: ## the same in instructions (valgrind), compared with the committed figures
 	$(CARGO) run --release --locked -p ringway-benches --bin instructions -- $(CASE)
 
-compare: build ## ringway beside HAProxy, nginx, Envoy and Pingora (about 23 minutes)
+compare: build ## ringway beside HAProxy, nginx, Envoy and Pingora (about 33 minutes)
 	perf/setup
 	$(CARGO) build --release --locked -p ringway-load
 	perf/compare.py
