@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ringway_config::Kind;
-use ringway_core::snapshot::Listeners;
+use ringway_core::snapshot::{Listeners, Snapshot};
 use ringway_core::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -249,11 +249,14 @@ impl Thread {
             self.apply(event);
         }
         if self.is_complete() && self.names.awaited_until(now).is_none() && self.settle.take(now) {
-            self.publish(now, &self.settings.clone());
+            let snapshot =
+                self.compiler.update(&mut self.index, &self.settings, self.generation + 1);
+            self.publish(now, snapshot);
         } else if self.inbound_first().is_some_and(|due| due <= now) {
             let mut inbound = self.settings.clone();
             inbound.listeners.retain(|listener| listener.kind == Kind::Inbound);
-            self.publish(now, &inbound);
+            let snapshot = self.compiler.update(&mut self.index, &inbound, self.generation + 1);
+            self.publish(now, snapshot);
         }
         if self.sweep.is_some_and(|(at, _)| at <= now) {
             self.sweep(now);
@@ -296,9 +299,9 @@ impl Thread {
         })
     }
 
-    fn publish(&mut self, now: Instant, settings: &Settings) {
-        self.generation += 1;
-        let snapshot = Arc::new(self.compiler.update(&mut self.index, settings, self.generation));
+    fn publish(&mut self, now: Instant, snapshot: Snapshot) {
+        self.generation = snapshot.generation;
+        let snapshot = Arc::new(snapshot);
         tracing::info!(
             generation = self.generation,
             clusters = snapshot.clusters.len(),
