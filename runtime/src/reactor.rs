@@ -97,8 +97,8 @@ impl Reactor {
     }
 
     /// Leads one turn after the other, for as long as the worker lives: wakes whoever waits for
-    /// what has changed, then sends what they have queued. Under constant load the event loop beneath may
-    /// never get to its own timers, so every turn looks at `timers`.
+    /// what has changed, then sends what they have queued. Under constant load the event loop
+    /// beneath may never get to its own timers, so every turn looks at `timers`.
     ///
     /// # Errors
     /// When the event loop cannot take the set.

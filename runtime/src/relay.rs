@@ -47,14 +47,10 @@ pub(crate) async fn both<T>(
         if first && let Poll::Ready(fault) = up.as_mut().poll(cx) {
             return Poll::Ready(Err(fault));
         }
-        let down = down.as_mut().poll(cx);
-        if !first
-            && down.is_pending()
-            && let Poll::Ready(fault) = up.as_mut().poll(cx)
-        {
-            return Poll::Ready(Err(fault));
+        match down.as_mut().poll(cx) {
+            Poll::Pending if !first => up.as_mut().poll(cx).map(Err),
+            down => down,
         }
-        down
     })
     .await
 }

@@ -14,14 +14,13 @@ use std::task::{Context, Poll, Waker};
 use io_uring::{IoUring, opcode, squeue, types};
 use slab::Slab;
 
+use crate::socket::calls::{SENDING, send};
+
 /// The most parts that one send has; what has more is not worth queueing.
 pub(crate) const PARTS: usize = 8;
 
 /// Sends handed to the kernel by one call: the entries of the ring.
 pub(crate) const ENTRIES: u32 = 128;
-
-/// Never later and never by a signal: the call ends with every send tried once.
-const FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 
 /// What waits for the second half of a turn.
 pub(crate) struct Sends {
@@ -61,25 +60,24 @@ impl Waiting {
         let entry = if self.message.msg_iovlen == 1 {
             let [only, ..] = &self.parts;
             // A brief send is far below 4 GiB.
-            opcode::Send::new(fd, only.iov_base.cast(), only.iov_len as u32).flags(FLAGS).build()
+            opcode::Send::new(fd, only.iov_base.cast(), only.iov_len as u32).flags(SENDING).build()
         } else {
             self.message.msg_iov = self.parts.as_mut_ptr();
-            opcode::SendMsg::new(fd, &raw const self.message).flags(FLAGS as u32).build()
+            opcode::SendMsg::new(fd, &raw const self.message).flags(SENDING as u32).build()
         };
         entry.user_data(key as u64)
     }
 
     /// The same by a call of its own.
-    fn call(&mut self) -> i32 {
-        self.message.msg_iov = self.parts.as_mut_ptr();
-        // SAFETY: the parts are bytes of a task that waits for this and keeps them till then.
-        let sent = unsafe {
-            libc::syscall(libc::SYS_sendmsg, self.fd, &raw const self.message, FLAGS) as i32
-        };
-        if sent < 0 {
-            -io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
-        } else {
-            sent
+    fn call(&self) -> i32 {
+        let parts = self.parts[..self.message.msg_iovlen].as_ptr().cast();
+        // SAFETY: IoSlice is ABI-compatible with iovec, and the parts are bytes of a task that waits
+        // for this and keeps them till then.
+        let parts = unsafe { std::slice::from_raw_parts(parts, self.message.msg_iovlen) };
+        match send(self.fd, parts) {
+            // A brief send is far below 2 GiB.
+            Ok(sent) => sent as i32,
+            Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
         }
     }
 
@@ -124,8 +122,7 @@ impl Sends {
         }
         for key in queue.drain(..) {
             let one = &mut waiting[key];
-            let result = one.call();
-            one.done(result, wakers);
+            one.done(one.call(), wakers);
         }
     }
 

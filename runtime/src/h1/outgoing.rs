@@ -201,11 +201,15 @@ impl Outgoing {
     ) -> io::Result<(usize, usize)> {
         let (sending, total) = {
             let (slices, count) = self.gather(part, chunk);
-            let total = slices[..count].iter().map(|slice| slice.len()).sum::<usize>();
-            if total > BRIEF || count > sends::PARTS {
-                return self.try_send(part, chunk, 0);
+            let all = &slices[..count];
+            let total = all.iter().map(|slice| slice.len()).sum::<usize>();
+            if total == 0 {
+                return Ok((0, 0));
             }
-            (self.writer.queue(&slices[..count]), total)
+            if total > BRIEF || count > sends::PARTS {
+                return self.writer.try_write(all).map(|n| (n, total));
+            }
+            (self.writer.queue(all), total)
         };
         sending.await.map(|n| (n, total))
     }

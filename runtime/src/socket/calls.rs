@@ -36,13 +36,22 @@ pub(super) fn recv_uninit(
     })
 }
 
-pub(super) fn send(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+/// How everything is sent: never waiting, never with a signal.
+pub(crate) const SENDING: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+pub(crate) fn send(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     if let [only] = parts {
         // SAFETY: the pointer and length describe `only`, which outlives the call.
         return uninterrupted(|| unsafe {
-            libc::syscall(libc::SYS_sendto, fd, only.as_ptr(), only.len(), flags, 0_usize, 0_usize)
-                as isize
+            libc::syscall(
+                libc::SYS_sendto,
+                fd,
+                only.as_ptr(),
+                only.len(),
+                SENDING,
+                0_usize,
+                0_usize,
+            ) as isize
         });
     }
     // SAFETY: all-zero is a valid msghdr.
@@ -52,7 +61,7 @@ pub(super) fn send(fd: RawFd, parts: &[IoSlice<'_>]) -> io::Result<usize> {
     // SAFETY: IoSlice is ABI-compatible with iovec; the slices outlive the call, which only reads
     // through them.
     uninterrupted(|| unsafe {
-        libc::syscall(libc::SYS_sendmsg, fd, &raw const message, flags) as isize
+        libc::syscall(libc::SYS_sendmsg, fd, &raw const message, SENDING) as isize
     })
 }
 

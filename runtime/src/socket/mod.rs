@@ -6,7 +6,7 @@
     reason = "recv, sendmsg and accept4 have no safe non-blocking wrapper in std"
 )]
 
-mod calls;
+pub(crate) mod calls;
 mod poll;
 
 use std::cell::Cell;
@@ -163,7 +163,7 @@ impl Writer {
     /// Waits until the socket takes more, or will never take any. May tell of room that is gone
     /// again: to be followed by another try.
     pub(crate) async fn writable(&mut self) {
-        poll_fn(|cx| self.shared.watch.poll_writable(cx)).await;
+        poll_fn(|cx| self.poll_writable(cx)).await;
     }
 
     /// Ends the sending direction.
