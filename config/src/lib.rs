@@ -19,6 +19,7 @@ mod hint;
 mod http2;
 mod keys;
 mod kubernetes;
+mod list;
 mod listener;
 mod load;
 mod networks;

@@ -4,11 +4,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use ipnet::IpNet;
 use serde::{Serialize, Serializer};
+
+use crate::list;
 
 /// A set of networks.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Networks(Vec<(IpAddr, u8)>);
+pub struct Networks(Vec<IpNet>);
 
 impl Networks {
     /// Linkerd's `clusterNetworks`, which are the private ones, and this host.
@@ -25,23 +28,8 @@ impl Networks {
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
-        self.0.iter().any(|&(network, length)| masked(address, length) == Some(network))
+        self.0.iter().any(|network| network.contains(&address))
     }
-}
-
-/// The address with all but its first `length` bits cleared; `None` when it has fewer.
-fn masked(address: IpAddr, length: u8) -> Option<IpAddr> {
-    let length = u32::from(length);
-    Some(match address {
-        IpAddr::V4(v4) => {
-            let mask = u32::MAX.checked_shl(32_u32.checked_sub(length)?).unwrap_or(0);
-            IpAddr::V4((v4.to_bits() & mask).into())
-        }
-        IpAddr::V6(v6) => {
-            let mask = u128::MAX.checked_shl(128_u32.checked_sub(length)?).unwrap_or(0);
-            IpAddr::V6((v6.to_bits() & mask).into())
-        }
-    })
 }
 
 /// A text that is no set of networks.
@@ -71,45 +59,28 @@ impl FromStr for Networks {
 
     /// `off` and the empty text are no network; an address alone is a network of one.
     fn from_str(text: &str) -> Result<Self, NotNetworks> {
-        if matches!(text.trim(), "" | "off") {
-            return Ok(Self::default());
-        }
-        text.split(',').map(|text| network(text.trim())).collect::<Result<_, _>>().map(Self)
+        list::read(text, network).map(Self)
     }
 }
 
-fn network(text: &str) -> Result<(IpAddr, u8), NotNetworks> {
-    let (address, length) = text.split_once('/').map_or((text, None), |(a, l)| (a, Some(l)));
-    let address: IpAddr = address.parse().map_err(|_| NotNetworks::Malformed)?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let length = match length {
-        None => most,
-        Some(text) if text.bytes().all(|b| b.is_ascii_digit()) => {
-            text.parse().map_err(|_| NotNetworks::Malformed)?
-        }
-        Some(_) => return Err(NotNetworks::Malformed),
+fn network(text: &str) -> Result<IpNet, NotNetworks> {
+    let network = match text.parse::<IpAddr>() {
+        Ok(alone) => IpNet::from(alone),
+        Err(_) => text.parse().map_err(|_| NotNetworks::Malformed)?,
     };
-    match masked(address, length) {
-        None => Err(NotNetworks::Malformed),
-        Some(same) if same == address => Ok((address, length)),
-        Some(_) => Err(NotNetworks::HostBits),
-    }
+    if network == network.trunc() { Ok(network) } else { Err(NotNetworks::HostBits) }
 }
 
 impl fmt::Display for Networks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("off");
-        }
-        for (at, (address, length)) in self.0.iter().enumerate() {
-            let comma = if at > 0 { "," } else { "" };
-            write!(f, "{comma}{address}")?;
-            if *length != if address.is_ipv4() { 32 } else { 128 } {
-                write!(f, "/{length}")?;
-            }
-        }
-        Ok(())
+        list::write(f, self.0.iter().map(written))
     }
+}
+
+/// A network of one is its address.
+fn written(network: &IpNet) -> String {
+    let alone = network.prefix_len() == network.max_prefix_len();
+    if alone { network.addr().to_string() } else { network.to_string() }
 }
 
 impl Serialize for Networks {

@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 use serde::{Serialize, Serializer};
 
+use crate::list;
+
 /// A set of ports.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ports(Vec<(u16, u16)>);
@@ -44,10 +46,7 @@ impl FromStr for Ports {
 
     /// `off` and the empty text are no port.
     fn from_str(text: &str) -> Result<Self, NotPorts> {
-        if matches!(text.trim(), "" | "off") {
-            return Ok(Self::default());
-        }
-        text.split(',').map(range).collect::<Option<_>>().map(Self).ok_or(NotPorts)
+        list::read(text, |text| range(text).ok_or(NotPorts)).map(Self)
     }
 }
 
@@ -57,7 +56,6 @@ fn range(text: &str) -> Option<(u16, u16)> {
         let digits = text.bytes().all(|b| b.is_ascii_digit());
         text.parse().ok().filter(|&port| digits && port > 0)
     };
-    let text = text.trim();
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     let (first, last) = (port(first)?, port(last)?);
     (first <= last).then_some((first, last))
@@ -65,19 +63,12 @@ fn range(text: &str) -> Option<(u16, u16)> {
 
 impl fmt::Display for Ports {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0.is_empty() {
-            return f.write_str("off");
-        }
-        for (at, (first, last)) in self.0.iter().enumerate() {
-            let comma = if at > 0 { "," } else { "" };
-            if first == last {
-                write!(f, "{comma}{first}")?;
-            } else {
-                write!(f, "{comma}{first}-{last}")?;
-            }
-        }
-        Ok(())
+        list::write(f, self.0.iter().map(written))
     }
+}
+
+fn written(&(first, last): &(u16, u16)) -> String {
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
 }
 
 impl Serialize for Ports {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// manifest what the crate is for.
 const DEPENDENCIES: [(&str, &[&str]); 5] = [
     ("core", &["arrayvec", "httparse", "regex", "slab"]),
-    ("config", &["ringway-core", "saphyr-parser", "serde", "serde_json"]),
+    ("config", &["ipnet", "ringway-core", "saphyr-parser", "serde", "serde_json"]),
     (
         "discovery",
         &[
