@@ -5,30 +5,14 @@
 
 use proptest::prelude::{Just, Strategy, any, prop_assert_eq, proptest};
 use proptest::{collection, option, prop_oneof, sample};
-use ringway_core::message::{
-    Connection, Field, Framing, Method, RequestHead, Tag, Upgrade, Version,
-};
+use ringway_core::message::{Field, RequestHead, Tag};
 use ringway_core::policy::route::{
     HeaderMatch, HostMatch, Match, PathMatch, QueryMatch, RouteTable, RouteTableBuilder, ValueMatch,
 };
 use ringway_core::snapshot::Rule;
 
 fn head<'a>(method: &'a str, authority: &'a str, target: &'a str) -> RequestHead<'a> {
-    RequestHead {
-        method: Method::of(method.as_bytes()),
-        method_token: method.as_bytes(),
-        authority: authority.as_bytes(),
-        target: target.as_bytes(),
-        absolute: false,
-        version: Version::Http11,
-        fields: &[],
-        lines: &[],
-        framing: Framing::None,
-        connection: Connection { persistent: true, upgrade: false },
-        expect_continue: false,
-        upgrade: Upgrade::None,
-        te_trailers: false,
-    }
+    RequestHead::bare(method.as_bytes(), authority.as_bytes(), target.as_bytes())
 }
 
 fn fields<'a>(lines: &'a [(String, String)]) -> Vec<Field<'a>> {

@@ -29,7 +29,7 @@ pub enum Method {
 impl Method {
     /// The method that `token` names; case matters (RFC 9110 9.1).
     #[must_use]
-    pub fn of(token: &[u8]) -> Self {
+    pub const fn of(token: &[u8]) -> Self {
         match token {
             b"GET" => Self::Get,
             b"HEAD" => Self::Head,
@@ -197,6 +197,26 @@ pub struct RequestHead<'b> {
 }
 
 impl<'b> RequestHead<'b> {
+    /// The head of an HTTP/1.1 request that has no fields but its Host.
+    #[must_use]
+    pub const fn bare(method_token: &'b [u8], authority: &'b [u8], target: &'b [u8]) -> Self {
+        Self {
+            method: Method::of(method_token),
+            method_token,
+            authority,
+            target,
+            absolute: false,
+            version: Version::Http11,
+            fields: &[],
+            lines: &[],
+            framing: Framing::None,
+            connection: Connection { persistent: true, upgrade: false },
+            expect_continue: false,
+            upgrade: Upgrade::None,
+            te_trailers: false,
+        }
+    }
+
     /// The path without the query.
     #[must_use]
     pub fn path(&self) -> &'b [u8] {

@@ -2,7 +2,7 @@
 
 use ringway_core::cluster::World;
 use ringway_core::exchange::{End, Flow, Sent, Step, Verdict};
-use ringway_core::message::{Cause, Fault, Method, RequestHead, Stage, Upgrade};
+use ringway_core::message::{Cause, Fault, RequestHead, Stage, Upgrade};
 use ringway_core::policy::answer::{Answer, Scheme};
 use ringway_core::record::Classification;
 use ringway_core::snapshot::{Balancer, Mirror, PathRewrite, Redirect, Rule, Timeouts};
@@ -52,7 +52,7 @@ fn refusal_goes_to_every_other_endpoint_and_no_further_than_three() {
     for (endpoints, expected) in [(1, 1), (2, 2), (3, 3), (9, 3)] {
         let list: Vec<(u16, u32)> = (0..endpoints).map(|n| (n, 1)).collect();
         let mut world = world(split(&[(Some(0), 1)]), &list);
-        let mut flow = Flow::open(&head(Method::Post, b"POST"), 0, &mut world, NOW);
+        let mut flow = Flow::open(&head(b"POST"), 0, &mut world, NOW);
         let mut tried = Vec::new();
         while let Step::Try(attempt) = flow.next(&mut world, NOW) {
             assert!(!tried.contains(&attempt.endpoint));
@@ -71,7 +71,7 @@ fn refusal_goes_to_every_other_endpoint_and_no_further_than_three() {
 fn the_keep_alive_race_is_run_once_more_on_a_new_connection() {
     let mut world = world(split(&[(Some(0), 1)]), &[(0, 1)]);
     let closed = Fault::upstream(Stage::Reply, Cause::Closed);
-    for (request, again) in [(GET, true), (head(Method::Post, b"POST"), false)] {
+    for (request, again) in [(GET, true), (head(b"POST"), false)] {
         let mut flow = Flow::open(&request, 0, &mut world, NOW);
         let first = flow.next(&mut world, NOW);
         assert!(matches!(first, Step::Try(attempt) if !attempt.fresh));
@@ -100,7 +100,7 @@ fn deadlines_are_the_nearer_of_request_and_attempt() {
 #[test]
 fn tunnels_are_only_what_was_asked_for() {
     let upgrade = RequestHead { upgrade: Upgrade::To(b"websocket"), ..GET };
-    let connect = head(Method::Connect, b"CONNECT");
+    let connect = head(b"CONNECT");
     let rows = [
         (upgrade, 101, Verdict::Tunnel),
         (upgrade, 200, Verdict::Relay),

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ringway_core::cluster::World;
 use ringway_core::exchange::{Attempt, End, Flow, Sent, Step, Verdict, Written};
-use ringway_core::message::{Blame, Cause, Fault, Method, Stage};
+use ringway_core::message::{Blame, Cause, Fault, Stage};
 use ringway_core::record::Record;
 use ringway_core::rng::Rng;
 use ringway_core::snapshot::Balancer;
@@ -123,7 +123,7 @@ impl Simulation {
     }
 
     fn open(&mut self) {
-        let request = if self.rng.below(3) == 0 { head(Method::Post, b"POST") } else { GET };
+        let request = if self.rng.below(3) == 0 { head(b"POST") } else { GET };
         let listener = self.world.listener("main").unwrap();
         let flow = Flow::open(&request, listener, &mut self.world, self.now);
         self.opened += 1;

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-use ringway_core::message::{Connection, Framing, Method, RequestHead, Upgrade, Version};
+use ringway_core::message::RequestHead;
 use ringway_core::policy::route::RouteTableBuilder;
 use ringway_core::snapshot::{
     Backend, Balancer, Cluster, ClusterId, ClusterKey, Endpoint, Filters, ListenerRoutes, Protocol,
@@ -72,23 +72,9 @@ pub(crate) fn snapshot(generation: u64, rule: Rule, clusters: Vec<Cluster>) -> A
 }
 
 /// A request.
-pub(crate) const fn head(method: Method, token: &'static [u8]) -> RequestHead<'static> {
-    RequestHead {
-        method,
-        method_token: token,
-        authority: b"a.io",
-        target: b"/foo/x?y=1",
-        absolute: false,
-        version: Version::Http11,
-        fields: &[],
-        lines: &[],
-        framing: Framing::None,
-        connection: Connection { persistent: true, upgrade: false },
-        expect_continue: false,
-        upgrade: Upgrade::None,
-        te_trailers: false,
-    }
+pub(crate) const fn head(token: &'static [u8]) -> RequestHead<'static> {
+    RequestHead::bare(token, b"a.io", b"/foo/x?y=1")
 }
 
 /// A GET.
-pub(crate) const GET: RequestHead<'static> = head(Method::Get, b"GET");
+pub(crate) const GET: RequestHead<'static> = head(b"GET");

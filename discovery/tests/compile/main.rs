@@ -8,7 +8,7 @@ mod mesh;
 use std::path::PathBuf;
 
 use ringway_config::{Config, Kind, Listener};
-use ringway_core::message::{Connection, Framing, Method, RequestHead, Upgrade, Version};
+use ringway_core::message::RequestHead;
 use ringway_core::rng::Rng;
 use ringway_core::snapshot::{Protocol, Rule, Snapshot};
 use ringway_discovery::{Event, Index, Object, Settings, SourceId, compile, read};
@@ -48,21 +48,7 @@ fn found<'s>(
     authority: &str,
     target: &str,
 ) -> Option<&'s Rule> {
-    let head = RequestHead {
-        method: Method::Get,
-        method_token: b"GET",
-        authority: authority.as_bytes(),
-        target: target.as_bytes(),
-        absolute: false,
-        version: Version::Http11,
-        fields: &[],
-        lines: &[],
-        framing: Framing::None,
-        connection: Connection::default(),
-        expect_continue: false,
-        upgrade: Upgrade::None,
-        te_trailers: false,
-    };
+    let head = RequestHead::bare(b"GET", authority.as_bytes(), target.as_bytes());
     Some(snapshot.listener(listener)?.table.find(&head)?.rule)
 }
 

@@ -1,9 +1,7 @@
 //! Routes of services, as the Gateway API has them for meshes (GEP-1294, GEP-1324, GEP-1426), and
 //! the precedence of rules.
 
-use ringway_core::message::{
-    Connection, Field, Framing, Method, RequestHead, Tag, Upgrade, Version,
-};
+use ringway_core::message::{Field, RequestHead, Tag};
 use ringway_core::snapshot::{PathRewrite, Rule, Snapshot};
 use ringway_core::time::Duration;
 use ringway_discovery::{Compiler, Settings, SourceId, compile};
@@ -60,19 +58,8 @@ fn asked<'s>(
         })
         .collect();
     let head = RequestHead {
-        method: if method == "POST" { Method::Post } else { Method::Get },
-        method_token: method.as_bytes(),
-        authority: b"web",
-        target: target.as_bytes(),
-        absolute: false,
-        version: Version::Http11,
         fields: &fields,
-        lines: &[],
-        framing: Framing::None,
-        connection: Connection::default(),
-        expect_continue: false,
-        upgrade: Upgrade::None,
-        te_trailers: false,
+        ..RequestHead::bare(method.as_bytes(), b"web", target.as_bytes())
     };
     Some(snapshot.listener("out")?.table.find(&head)?.rule)
 }
