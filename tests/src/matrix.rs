@@ -102,3 +102,12 @@ macro_rules! over_mesh {
         )+}
     };
 }
+
+/// All four: [`matrix!`] and [`over_mesh!`] of the same behaviours.
+#[macro_export]
+macro_rules! everywhere {
+    ($($behaviour:ident),+ $(,)?) => {
+        $crate::matrix!($($behaviour),+);
+        $crate::over_mesh!($($behaviour),+);
+    };
+}

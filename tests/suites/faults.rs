@@ -6,10 +6,10 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use ringway_tests::client::Client;
+use ringway_tests::everywhere;
 use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::{Moment, Origin};
-use ringway_tests::over_mesh;
 use ringway_tests::ports;
 use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
@@ -19,26 +19,7 @@ use ringway_tests::strict::State;
 use ringway_tests::text::latin1;
 use ringway_tests::wait;
 
-matrix!(
-    early_response_while_uploading,
-    client_disconnect_cancels_upstream,
-    disconnect_in_mid_response_cancels_upstream,
-    slow_reader_bounds_memory,
-    slow_origin_bounds_memory,
-    incomplete_exchange_is_not_reused,
-    cut_response_is_told,
-    keep_alive_race,
-    keep_alive_race_of_a_post,
-    refused_endpoint,
-    all_refused,
-    silent_client,
-    slow_head,
-    stalled_body,
-    response_timeout,
-    files_and_processor_come_back,
-);
-// Not those about endpoints that refuse connections: the second proxy takes them and says 502.
-over_mesh!(
+everywhere!(
     early_response_while_uploading,
     client_disconnect_cancels_upstream,
     disconnect_in_mid_response_cancels_upstream,
@@ -54,6 +35,8 @@ over_mesh!(
     response_timeout,
     files_and_processor_come_back,
 );
+// Not over the mesh: its second proxy takes the connections that they refuse, and says 502.
+matrix!(refused_endpoint, all_refused);
 
 const SECOND: Duration = Duration::from_secs(1);
 const MIB: u64 = 1 << 20;

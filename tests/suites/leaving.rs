@@ -6,10 +6,9 @@ use std::net::{Shutdown, TcpStream};
 use std::time::{Duration, Instant};
 
 use ringway_tests::client::Client;
-use ringway_tests::matrix;
+use ringway_tests::everywhere;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::Origin;
-use ringway_tests::over_mesh;
 use ringway_tests::process;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::reply::{Act, head, reply};
@@ -18,14 +17,7 @@ use ringway_tests::strict::{End, State};
 use ringway_tests::text::Pattern;
 use ringway_tests::wait;
 
-matrix!(
-    half_closed_client_gets_a_slow_answer,
-    half_closed_client_gets_all_of_a_slow_response,
-    half_closed_client_that_reads_late_gets_everything,
-    client_that_is_gone_cancels_its_request,
-    client_that_goes_while_uploading_cancels_its_request,
-);
-over_mesh!(
+everywhere!(
     half_closed_client_gets_a_slow_answer,
     half_closed_client_gets_all_of_a_slow_response,
     half_closed_client_that_reads_late_gets_everything,

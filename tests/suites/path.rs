@@ -5,31 +5,16 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use ringway_tests::client::Client;
-use ringway_tests::matrix;
+use ringway_tests::everywhere;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::Origin;
-use ringway_tests::over_mesh;
 use ringway_tests::proxy::Proxy;
 use ringway_tests::reply::{Act, head, reply};
 use ringway_tests::settings::Settings;
 use ringway_tests::strict::{End, Recorded};
 use ringway_tests::text::{latin1, tokens, values};
 
-matrix!(
-    keep_alive,
-    pipelining,
-    lengths,
-    chunked_with_extensions_and_trailers,
-    chunked_response_with_trailers,
-    close_delimited,
-    bodiless_responses,
-    interim_responses,
-    expect_continue,
-    expect_continue_refused,
-    upgrade,
-    upgrade_declined,
-);
-over_mesh!(
+everywhere!(
     keep_alive,
     pipelining,
     lengths,
