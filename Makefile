@@ -33,10 +33,14 @@ bench: ## what each piece of a request costs in time (criterion); CASE=route for
 instructions: ## the same in instructions (valgrind), compared with the committed figures
 	$(CARGO) run --release --locked -p ringway-benches --bin instructions -- $(CASE)
 
-compare: build ## ringway beside HAProxy, nginx, Envoy and Pingora (about 33 minutes)
+# Allocations are counted by a build of its own, in a directory of its own.
+counted = $(or $(CARGO_TARGET_DIR),target)/counted
+compare: build ## ringway beside HAProxy, nginx, Envoy and Pingora (about 28 minutes)
 	perf/setup
 	$(CARGO) build --release --locked -p ringway-load
-	perf/compare.py
+	$(CARGO) build --profile quick --locked -p ringway --features count-allocations \
+		--target-dir $(counted)
+	perf/compare.py --counted $(counted)/quick/ringway
 
 schema: ## write the schema and reference of ringway.yaml anew from the code
 	UPDATE_SCHEMA=1 $(CARGO) test --locked -p ringway-config

@@ -10,8 +10,9 @@ from .setting import Setting, minutes
 
 QUICK = {"rounds": 2, "seconds": 1.0, "latency_rounds": 1, "latency_seconds": 1.0,
          "idle_wait": 4.0}
-FULL = {"rounds": 5, "seconds": 1.0, "latency_rounds": 3, "latency_seconds": 1.0,
-        "idle_wait": 10.0}
+# None: as many as each scenario needs.
+FULL = {"rounds": None, "seconds": 0.8, "latency_rounds": None, "latency_seconds": 0.8,
+        "idle_wait": 9.0}
 
 
 def parser():
@@ -34,7 +35,8 @@ def parser():
         kind = int if name.endswith("rounds") else float
         key = name.replace("-", "_")
         how.add_argument(f"--{name}", type=kind, metavar="N",
-                         help=f"{words} (default: {FULL[key]}; quick: {QUICK[key]})")
+                         help=f"{words} (default: {FULL[key] or 'as each scenario needs'}; "
+                              f"quick: {QUICK[key]})")
     how.add_argument("--idle", type=int, default=8000, metavar="N", help="idle connections")
     how.add_argument("--no-syscalls", action="store_true", help="do not count system calls")
     where = out.add_argument_group("where")
@@ -72,8 +74,10 @@ def measuring(arguments):
     chosen = QUICK if options.quick else FULL
     timing = {key: getattr(options, key, None) for key in chosen}
     timing = {key: chosen[key] if given is None else given for key, given in timing.items()}
-    if timing["rounds"] < 1 or timing["seconds"] <= 0 or timing["latency_seconds"] <= 0:
-        out.error("--rounds is at least 1, and seconds are more than 0")
+    if timing["rounds"] is not None and timing["rounds"] < 1:
+        out.error("--rounds is at least 1")
+    if timing["seconds"] <= 0 or timing["latency_seconds"] <= 0:
+        out.error("--seconds and --latency-seconds are more than 0")
     if options.counted and not options.counted.exists():
         out.error(f"--counted: {options.counted} does not exist: cargo build --release --locked "
                   "--features count-allocations, with a --target-dir of its own")
@@ -118,12 +122,16 @@ def agreeing(arguments):
     out = argparse.ArgumentParser(
         prog="perf/compare.py agree",
         description="Says for each ratio of CPU per request whether two results agree: whether "
-                    "a median lies between the lowest and the highest round of the other.")
+                    "a median lies in the spread of the other's rounds, or within 5 % of its "
+                    "median. Names the targets that only one of them meets, too.")
     out.add_argument("results", type=pathlib.Path, nargs=2, metavar="RESULT.json")
-    ratios = agreement.compared(*map(report.load, out.parse_args(arguments).results))
+    results = [report.load(path) for path in out.parse_args(arguments).results]
+    ratios = agreement.compared(*results)
     if not ratios:
         out.error("the results have no ratio in common")
-    return "\n".join(agreement.report(ratios)), all(ratio.agrees for ratio in ratios)
+    turned = list(agreement.turned(*results)) or ["- none"]
+    lines = [*agreement.report(ratios), "\nTargets met by one of them only:\n", *turned]
+    return "\n".join(lines), all(ratio.agrees for ratio in ratios)
 
 
 def today():

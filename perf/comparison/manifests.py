@@ -19,10 +19,15 @@ def config(listen, admin, directory, workers=1):
             f"discovery: {{manifests: {directory}}}\n")
 
 
+# What a listener, and a service, say beside the defaults.
+LISTENER = {"opaque": ", protocol: opaque", "mesh-far": ", peers: 127.0.0.0/8"}
+SERVICE = {"grpc": ", protocol: h2c", "mesh-near": ", meshed: true"}
+
+
 def service_config(listen, admin, port, kind, workers=1):
-    """A ringway.yaml with one service and defaults: HTTP/2 to its endpoint (grpc), or TCP."""
-    listener = ", protocol: opaque" if kind == "opaque" else ""
-    service_ = ", protocol: h2c" if kind == "grpc" else ""
+    """A ringway.yaml with one service and defaults but for `kind`: HTTP/2 to its endpoint (grpc),
+    TCP (opaque), or one end of the path from a ringway to another (mesh-near, mesh-far)."""
+    listener, service_ = LISTENER.get(kind, ""), SERVICE.get(kind, "")
     return (f"workers: {{count: {workers}}}\nadmin: {{address: '127.0.0.1:{admin}'}}\n"
             f"listeners:\n  - {{name: web, address: '127.0.0.1:{listen}', kind: gateway, "
             f"service: app{listener}}}\n"

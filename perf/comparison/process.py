@@ -21,6 +21,7 @@ class Process:
     def __init__(self, name, command, cores, port, directory, env=None):
         self.name, self.port = name, port
         self.admin = None  # ringway's second port, where its metrics are
+        self.beside = []  # what ends with it
         self.log = directory / f"{name}.log"
         with open(self.log, "ab") as log:
             self.child = subprocess.Popen(
@@ -58,6 +59,8 @@ class Process:
         return self
 
     def __exit__(self, *_):
+        for other in self.beside:
+            other.__exit__()
         self.child.terminate()
         try:
             self.child.wait(5)

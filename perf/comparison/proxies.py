@@ -1,5 +1,7 @@
 """How each proxy is configured and started."""
 
+import dataclasses
+
 from . import manifests, programs
 from .process import PERF, Process, free_port
 
@@ -36,7 +38,7 @@ def ringway(name, behind, backend, port, directory, setting):
 def described(name, behind, backend, port, admin, directory, setting):
     """A configuration: with a service, or with manifests in a directory of the proxy's own."""
     path = directory / f"{name}.yaml"
-    if behind in ("grpc", "opaque"):
+    if behind in (*manifests.LISTENER, *manifests.SERVICE):
         path.write_text(manifests.service_config(port, admin, backend, behind, setting.workers))
         return path
     kind, _, count = behind.partition("-")
@@ -102,6 +104,30 @@ COMMANDS = {"ringway": ringway, "ringway-epoll": ringway, "haproxy": haproxy, "n
 
 def start(contender, backend, directory, setting):
     """Starts the contender's proxy on the proxy's core, in front of the port `backend`."""
+    if contender.behind in MESH:
+        return meshed(contender, backend, directory, setting)
+    return one(contender, backend, directory, setting)
+
+
+MESH = ("mesh-near", "mesh-far")
+
+
+def meshed(contender, backend, directory, setting):
+    """Two ringways in a row, both on the proxy's core: the one that `contender` names is measured,
+    and asked at the port of the near one; it ends the other with itself."""
+    parts, place = {}, directory / f"pair-{contender.behind}"
+    place.mkdir()
+    for behind in reversed(MESH):
+        end = dataclasses.replace(contender, behind=behind)
+        parts[behind] = one(end, backend, place, setting)
+        backend = parts[behind].port
+    measured = parts.pop(contender.behind)
+    measured.port = backend
+    measured.beside = list(parts.values())
+    return measured
+
+
+def one(contender, backend, directory, setting):
     port = free_port()
     # A name for files that is the proxy's and, among contenders of one proxy, unlike the others'.
     name = f"{contender.proxy}-{contender.behind}" + ("" if contender.watched else "-still")

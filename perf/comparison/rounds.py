@@ -101,12 +101,14 @@ class Bench:
         """Closed loops: label → runs."""
         # Fills pools, and is no figure.
         warm = self.in_rounds(1, self.contenders, self.closed, self.scenario.warmup)
-        return self.in_rounds(self.setting.rounds, warm, self.closed, self.setting.seconds)
+        return self.in_rounds(self.setting.rounds_of(self.scenario), warm, self.closed,
+                              self.setting.seconds)
 
     def latency(self, rate, labels):
         """Open loops at `rate`: label → runs."""
-        labels = [*labels, DIRECT] if self.scenario.direct else labels
-        return self.in_rounds(self.setting.latency_rounds, labels, self.open, rate)
+        labels = [label for label in labels if self.contenders[label].timed]
+        labels += [DIRECT] * self.scenario.direct
+        return self.in_rounds(self.setting.latency_rounds_of(self.scenario), labels, self.open, rate)
 
     def syscalls(self, labels):
         """System calls a request: label → count. Without churn, so that all are requests'."""
@@ -130,7 +132,7 @@ def run(scenario, service, directory, setting):
         runs = bench.throughput()
         found = {"title": scenario.title, "base": scenario.base, "runs": runs,
                  "fixed_rate": None, "latency": {}, "syscalls": {}}
-        if setting.latency_rounds:
+        if setting.latency_rounds_of(scenario):
             found["fixed_rate"] = figures.half_of_slowest(runs)
             if found["fixed_rate"]:
                 found["latency"] = bench.latency(found["fixed_rate"], runs)

@@ -17,11 +17,13 @@ class Contender:
     proxy: str
     # one | endpoints-100 | routes-1 | routes-10000 | endpoints-10000, or one endpoint and
     # h2: HTTP/2 from clients | grpc: HTTP/2 from clients and to the endpoint | opaque: TCP
+    # mesh-near, mesh-far: one of two ringways in a row, HTTP/1.1 over HTTP/2 between them
     behind: str = "one"
     churn: int = 0  # updates of manifests a second while it is measured
     # With thousands of connections to it, one backend for all would run out of descriptors.
     own_backend: bool = False
     watched: bool = True  # whether they are its own, or written beside it for the same disturbance
+    timed: bool = True  # whether latency is measured; the two ends of one path have the same
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Scenario:
     base: str = ""  # the contender others are held against, in scenarios of ringway alone
     warmup: float = 0.25  # seconds before counting begins
     direct: bool = True  # whether latency without any proxy is measured, too
+    rounds: int = 5  # closed loops of each contender
+    latency_rounds: int = 5  # at the fixed rate
 
     @property
     def churns(self):
@@ -60,6 +64,9 @@ def speaking(behind, *more):
 
 H2, GRPC = speaking("h2"), speaking("grpc")
 OPAQUE = speaking("opaque", FORWARDER)
+# Two ringways in a row share the proxy's core; each is charged with its own processor time.
+MESHED = (Contender("plain hop", "ringway"), Contender("near of two", "ringway", "mesh-near"),
+          Contender("far of two", "ringway", "mesh-far", timed=False))
 
 ALL = (
     Scenario("64b", "64 B, 64 connections"),
@@ -89,6 +96,10 @@ ALL = (
     Scenario("opaque-64b", "TCP, 64 B, 64 connections", contenders=OPAQUE),
     Scenario("opaque-1m", "TCP, 1 MiB, 16 connections", path="/1m", connections=16,
              contenders=OPAQUE),
+    Scenario("mesh-64c", "64 B, 64 connections, two ringways in a row", contenders=MESHED,
+             base="plain hop", rounds=7),
+    Scenario("mesh-512c", "64 B, 512 connections, two ringways in a row", connections=512,
+             contenders=MESHED, base="plain hop", rounds=7),
     Scenario("routes-10000", "64 B, 10,000 routes beside 1",
              contenders=(Contender("1 route", "ringway", "routes-1"),
                          Contender("10,000 routes", "ringway", "routes-10000")),

@@ -14,9 +14,9 @@ class Setting:
     programs: Programs
     proxies: list  # names, in the order of the tables
     names: list  # scenarios and other parts
-    rounds: int
+    rounds: int | None  # None: as many as each scenario needs
     seconds: float  # of closed loop a run
-    latency_rounds: int  # 0 leaves the fixed rate out
+    latency_rounds: int | None  # 0 leaves the fixed rate out
     latency_seconds: float
     syscalls: bool
     proxy_core: int
@@ -36,6 +36,14 @@ class Setting:
         return [s for s in scenarios.ALL
                 if s.name in self.names and scenarios.contending(s, self.proxies)]
 
+    def rounds_of(self, scenario):
+        """How often each contender runs its closed loop."""
+        return scenario.rounds if self.rounds is None else self.rounds
+
+    def latency_rounds_of(self, scenario):
+        """How often each contender runs at the fixed rate."""
+        return scenario.latency_rounds if self.latency_rounds is None else self.latency_rounds
+
     def shown(self):
         """The part of it that a result keeps."""
         keep = ("proxies", "names", "rounds", "seconds", "latency_rounds", "latency_seconds",
@@ -53,13 +61,13 @@ def minutes(setting):
     """About how long a run takes."""
     total = 0.0
     for scenario in setting.scenarios:
-        contenders = len(scenarios.contending(scenario, setting.proxies))
+        contending = scenarios.contending(scenario, setting.proxies)
         around = scenario.warmup + RUN + CONNECT * scenario.connections
-        first = scenario.warmup + around
-        total += contenders * (START + first + setting.rounds * (setting.seconds + around))
-        sources = contenders + scenario.direct
-        total += sources * setting.latency_rounds * (setting.latency_seconds + around)
-        total += contenders * COUNT * setting.syscalls
+        closed = setting.rounds_of(scenario) * (setting.seconds + around)
+        total += len(contending) * (START + scenario.warmup + around + closed)
+        sources = sum(contender.timed for contender in contending) + scenario.direct
+        total += sources * setting.latency_rounds_of(scenario) * (setting.latency_seconds + around)
+        total += len(contending) * COUNT * setting.syscalls
     if scenarios.IDLE in setting.names:
         total += len(setting.proxies) * (2 + CONNECT * setting.idle + setting.idle_wait)
     if scenarios.IDLE_H2 in setting.names:

@@ -38,8 +38,12 @@ def spread(runs, key="cpu_us"):
 
 
 def percentiles(runs):
-    medians = [figures.median(figures.of(runs, key)) for key in targets.PERCENTILES]
-    return [micro(value) for value in medians]
+    """The median of each percentile over the rounds, with the lowest and the highest."""
+    cells = []
+    for key in targets.PERCENTILES:
+        values = figures.of(runs, key)
+        cells.append(f"{micro(figures.median(values))} ({spread(runs, key)})" if values else DASH)
+    return cells
 
 
 def scenario(name, found):
@@ -122,9 +126,28 @@ def matrix(result):
     yield from table(["CPU µs/request", *proxies], rows)
 
 
+def own(result):
+    """The scenarios of ringway alone, each contender beside the one it is held against."""
+    rows = []
+    for found in result["scenarios"].values():
+        base = found["runs"].get(found["base"], [])
+        for label, runs in found["runs"].items() if base else ():
+            ratio = "1" if label == found["base"] else times(figures.ratio(runs, base))
+            rows.append([f"{found['title']}: {label}", middle(runs, "cpu_us", "{:.1f}"), ratio])
+    if rows:
+        yield from table(["ringway beside itself", "CPU µs/request", "ratio"], rows)
+
+
+def verdict_counts(result):
+    """How many targets are met, in one line."""
+    seen = [v.met for v in targets.verdicts(result)]
+    words = ((True, "met"), (False, "not met"), (None, "not measured"))
+    yield "Targets: " + ", ".join(f"{seen.count(key)} {word}" for key, word in words) + ".\n"
+
+
 def held(result):
     """The targets, each with its figure."""
-    words = {True: "met", False: "**not met**", None: DASH}
+    words = {True: "met", False: "**not met**", None: "not measured"}
     rows = [[v.scenario, v.target, v.figure, words[v.met]] for v in targets.verdicts(result)]
     yield from table(["scenario", "target", "figure", ""], rows)
 
@@ -150,8 +173,16 @@ def header(result):
     options = result["options"]
     yield machine.line(result["machine"]) + ".\n"
     yield " · ".join(result["versions"].values()) + "\n"
-    yield (f"{options['rounds']} rounds of {options['seconds']} s a proxy and scenario, latencies "
-           f"{options['latency_rounds']} × {options['latency_seconds']} s; medians.\n")
+    yield (f"{counts(result, 'runs')} rounds of {options['seconds']} s a proxy and scenario, "
+           f"latencies {counts(result, 'latency')} × {options['latency_seconds']} s; medians.\n")
+
+
+def counts(result, part):
+    """How many runs a contender had, as it differs by scenario: "5", or "5 to 9"."""
+    seen = [len(runs) for found in result["scenarios"].values() for runs in found[part].values()]
+    if not seen:
+        return "0"
+    return f"{min(seen)}" if min(seen) == max(seen) else f"{min(seen)} to {max(seen)}"
 
 
 def report(result, plots=()):
@@ -160,7 +191,9 @@ def report(result, plots=()):
     yield from header(result)
     yield from matrix(result)
     yield from (f"![{alt}]({path})\n" for alt, path in plots)
+    yield from own(result)
     yield "## Targets\n"
+    yield from verdict_counts(result)
     yield from held(result)
     yield "## Where we lose\n"
     yield from losses(result)
@@ -186,6 +219,8 @@ def summary(result, plots=()):
             yield from table(["RSS per idle connection", *result[part]],
                              [[f"8,000 {what}", *(f"{one['each']:,.0f} B"
                                                   for one in result[part].values())]])
+    yield from own(result)
     yield from (f"![{alt}]({path})\n" for alt, path in plots)
+    yield from verdict_counts(result)
     yield "Where we lose, by these figures:\n"
     yield from losses(result)

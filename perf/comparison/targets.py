@@ -42,8 +42,9 @@ CPU = (
     ("16k", RINGWAY, "haproxy", 0.68), ("16k", RINGWAY, "nginx", 0.60),
     ("16k", RINGWAY, "envoy", 0.32),
     ("64b", "ringway-epoll", "haproxy", 0.90),
-    ("h2-16x10", RINGWAY, "haproxy", 0.85), ("h2-16x10", RINGWAY, "nginx", 0.42),
-    ("h2-16x10", RINGWAY, "envoy", 0.30), ("h2-16x1", RINGWAY, "haproxy", 0.95),
+    *((name, RINGWAY, rival, limit) for name in ("h2-16x10", "h2-16k", "grpc-unary")
+      for rival, limit in (("haproxy", 0.85), ("nginx", 0.42), ("envoy", 0.30))),
+    ("h2-16x1", RINGWAY, "haproxy", 0.95),
     ("opaque-64b", RINGWAY, "haproxy", 0.80), ("opaque-1m", RINGWAY, "haproxy", 0.80),
 )
 
@@ -71,29 +72,50 @@ def large(result, scenario, limit):
     return Verdict(scenario, target, f"{known[best]:.2f} × {best}", known[best] <= limit)
 
 
+# The scenarios of each target at a fixed rate, by how their names begin, and its percentiles.
+STREAMS = ("h2-", "grpc-")
+FIXED_RATE = (("HTTP/1.1 at the fixed rate", False, PERCENTILES),
+              ("HTTP/2 at the fixed rate", True, ("p99",)))
+
+
+def of_target(result, streams):
+    """The scenarios with streams, or those of HTTP/1.1; bytes over TCP have no such target."""
+    return {name: found for name, found in result["scenarios"].items()
+            if not name.startswith("opaque-") and name.startswith(STREAMS) == streams}
+
+
 def against_rivals(scenario, found, key):
-    """Our percentile to each rival's at the fixed rate: (ratio, rival, scenario), each known."""
-    medians = {label: figures.median(figures.of(runs, key))
-               for label, runs in found["latency"].items()}
-    ours = medians.get(RINGWAY)
+    """Our percentile to each rival's: (ratio of the medians, rival, scenario, whether our best
+    round is above the rival's worst)."""
+    values = {label: figures.of(runs, key) for label, runs in found["latency"].items()}
+    ours = values.get(RINGWAY)
     for rival in RIVALS:
-        if ours and medians.get(rival):
-            yield ours / medians[rival], rival, scenario
+        theirs = values.get(rival)
+        if ours and theirs:
+            value = figures.median(ours) / figures.median(theirs)
+            yield value, rival, scenario, min(ours) > max(theirs)
 
 
 def latency(result):
     """One verdict for each percentile, over every scenario that has rivals."""
-    for key in PERCENTILES:
-        target = f"{key} at the fixed rate below every rival's"
-        pairs = [pair for name, found in result["scenarios"].items()
-                 for pair in against_rivals(name, found, key)]
-        if not pairs:
-            yield unmeasured("fixed rate", target)
-            continue
-        worst, lost = max(pairs), sorted({name for value, _, name in pairs if value >= 1})
-        figure = f"at the worst {worst[0]:.2f} × {worst[1]} ({worst[2]})"
-        figure += f"; not below in {', '.join(lost)}" if lost else ""
-        yield Verdict("fixed rate", target, figure, not lost)
+    for where, streams, keys in FIXED_RATE:
+        for key in keys:
+            pairs = [pair for name, found in of_target(result, streams).items()
+                     for pair in against_rivals(name, found, key)]
+            yield below(where, f"{key} below every rival's", pairs)
+
+
+def below(where, target, pairs):
+    """Whether every ratio is below 1; beyond the spread is who lost with every round."""
+    if not pairs:
+        return unmeasured(where, target)
+    worst, lost = max(pairs), sorted({pair[2] for pair in pairs if pair[0] >= 1})
+    beyond = sorted({pair[2] for pair in pairs if pair[3]})
+    figure = f"at the worst {worst[0]:.2f} × {worst[1]} ({worst[2]})"
+    if lost:
+        figure += f"; not below in {', '.join(lost)}; beyond the spread of the rounds in "
+        figure += ", ".join(beyond) or "none of them"
+    return Verdict(where, target, figure, not lost)
 
 
 def memory(result):
@@ -135,7 +157,7 @@ def steady(result):
     yield at_most("steady state", "0 heap allocations a request",
                   counted and counted["allocations"], 0.001, "{:.4f}")
     yield Verdict("steady state", "0 user-space copies of body bytes",
-                  "not counted by this comparison", None)
+                  "not measured: this comparison counts no copies", None)
 
 
 def pair(result, scenario, label, base, limit, target):
@@ -151,10 +173,18 @@ def churn(result):
     yield at_most(name, "p99 within 1.2 × of no churn", value, 1.2, "{:.2f} × " + base)
 
 
+def mesh(result):
+    """Two ringways in a row: each beside one hop without the other."""
+    for name in ("mesh-64c", "mesh-512c"):
+        for label in ("near of two", "far of two"):
+            yield pair(result, name, label, "plain hop", 1.0,
+                       f"CPU/request of the {label} ≤ that of a plain hop")
+
+
 def verdicts(result):
     """Every target of the project, in the order in which it states them."""
     return [*cpu(result), large(result, "1m", 0.80), large(result, "h2-1m", 1.0),
             *latency(result), *memory(result), *memory_h2(result), *process(result),
             *steady(result), *churn(result),
             pair(result, "routes-10000", "10,000 routes", "1 route", 1.05,
-                 "CPU/request within 5 % of 1 route")]
+                 "CPU/request within 5 % of 1 route"), *mesh(result)]

@@ -28,6 +28,20 @@ class Agreement(unittest.TestCase):
         (ratio,) = agreement.compared(result(), with_rival(15 / 0.65, 14 / 0.7, 15 / 0.74))
         self.assertFalse(ratio.agrees)
 
+    def test_medians_next_to_each_other_agree_however_narrow_their_rounds_are(self):
+        ratio = lambda other: agreement.Ratio("64b", "", [1.0] * 5, [other] * 5)
+        self.assertTrue(ratio(1.04).agrees and ratio(0.96).agrees)
+        self.assertFalse(ratio(1.06).agrees or ratio(0.94).agrees)
+
+    def test_more_rounds_do_not_make_the_spread_wider(self):
+        self.assertEqual(agreement.spread([3, 1, 2, 5, 4]), (1, 5))
+        self.assertEqual(agreement.spread([3, 1, 2, 5, 4, 99, 6, 7]), (2, 7))
+
+    def test_a_target_met_by_one_result_only_is_named(self):
+        text = "\n".join(agreement.turned(result(), with_rival(10.0, 10.0, 10.0)))
+        self.assertIn("- 64b: CPU/request ≤ 0.75 × haproxy: met, then not met (0.75; 1.50)", text)
+        self.assertEqual(list(agreement.turned(result(), result())), [])
+
     def test_contenders_of_ringway_alone_are_held_against_their_base(self):
         out = result()
         found = out["scenarios"]["64b"]
