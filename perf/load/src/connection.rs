@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 
 use rustix::fd::OwnedFd;
 
+use crate::ledger::Sent;
 use crate::poller::Poller;
 use crate::protocol::Protocol;
 
@@ -42,14 +43,8 @@ pub struct Connection<P> {
     pub turn: u64,
     /// When its timer expires, with coarse timers: nanoseconds of the run.
     pub wake: u64,
-    /// When the request should have been sent: nanoseconds of the run.
-    pub due: u64,
-    /// When it was sent, or the socket was left to its peer: nanoseconds of the run.
-    pub since: u64,
-    /// The request's id.
-    pub id: u64,
-    /// The request's place in the book.
-    pub index: usize,
+    /// The request; once it is answered, when the socket was left to its peer.
+    pub sent: Sent,
 }
 
 impl<P: Protocol> Connection<P> {
@@ -65,10 +60,7 @@ impl<P: Protocol> Connection<P> {
             given: 0,
             turn: 0,
             wake: 0,
-            due: 0,
-            since: 0,
-            id: 0,
-            index: 0,
+            sent: Sent::default(),
         }
     }
 

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 
 use crate::connection::{Connection, Phase, slot};
+use crate::ledger::{Ledger, Sent};
 use crate::plan::Plan;
 use crate::poller::{Poller, Ready};
 use crate::protocol::{Progress, Protocol, Wants};
@@ -78,17 +79,14 @@ pub struct Driver<'a, P> {
     connections: Vec<Connection<P>>,
     book: Book,
     plan: Option<Plan>,
-    tally: Tally,
+    ledger: Ledger<'a>,
     origin: Instant,
     running: bool,
     ids: u64,
     buffer: Vec<u8>,
     room: Vec<u8>,
-    sampled: (u64, u64),
-    seen: u64,
     /// Connections whose response has just come.
     free: Vec<usize>,
-    live: Option<(&'a Live, Histogram<u64>)>,
 }
 
 impl<'a, P: Protocol> Driver<'a, P> {
@@ -105,16 +103,13 @@ impl<'a, P: Protocol> Driver<'a, P> {
             connections: (0..orders.connections).map(|_| Connection::new()).collect(),
             book,
             plan,
-            tally: Tally::new(Duration::from_nanos(orders.to)),
+            ledger: Ledger::new(orders, live),
             origin: Instant::now(),
             running: false,
             ids: orders.thread << 40,
             buffer: vec![0; BODY],
             room: vec![0; DROPPED],
-            sampled: (0, 0),
-            seen: 0,
             free: Vec::with_capacity(orders.connections),
-            live: live.map(|l| (l, crate::tally::histogram())),
         })
     }
 
@@ -132,7 +127,7 @@ impl<'a, P: Protocol> Driver<'a, P> {
                 self.wait(deadline.saturating_duration_since(Instant::now()))?;
             }
         }
-        self.tally.reopened = 0;
+        self.ledger.tally.reopened = 0;
         Ok(())
     }
 
@@ -225,10 +220,10 @@ impl<'a, P: Protocol> Driver<'a, P> {
         self.ids += 1;
         connection.given += 1;
         let last = self.orders.per_connection.is_some_and(|n| connection.given >= n);
-        (connection.id, connection.index) = (self.ids, self.book.pick());
-        (connection.due, connection.since) = (due, now);
+        let (id, index) = (self.ids, self.book.pick());
+        connection.sent = Sent { due, since: now, id, index };
         connection.phase = Phase::Busy;
-        connection.protocol.begin(connection.index, connection.id, last);
+        connection.protocol.begin(index, id, last);
         self.push(slot);
     }
 

@@ -14,6 +14,7 @@ pub mod fnv;
 pub mod h2;
 pub mod http1;
 pub mod json;
+pub mod ledger;
 pub mod mix;
 pub mod plan;
 pub mod poller;

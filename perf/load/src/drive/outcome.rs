@@ -3,8 +3,7 @@
 use super::{Driver, Failure, LINGER};
 use crate::connection::Phase;
 use crate::protocol::{Finished, Protocol};
-use crate::tally::{Answer, Tally, micros};
-use crate::verify;
+use crate::tally::Tally;
 
 impl<P: Protocol> Driver<'_, P> {
     /// The peer has ended its direction.
@@ -33,23 +32,8 @@ impl<P: Protocol> Driver<'_, P> {
     pub(super) fn complete(&mut self, slot: usize, finished: Finished, at_end: bool) {
         let now = self.now();
         let connection = &mut self.connections[slot];
-        self.seen += 1;
-        if self.orders.verify
-            && let Some(asked) = self.book.entry(connection.index)
-            && let Some(text) = verify::mismatch(connection.id, asked, &finished.seen)
-        {
-            self.tally.mismatch(text);
-        }
-        if !(200..400).contains(&finished.status) {
-            self.tally.errors.status += 1;
-        }
-        let due = self.plan.is_some().then_some(connection.due);
-        let answer = Answer { due, since: connection.since, bytes: finished.bytes };
-        if self.tally.answered(&answer, now, self.orders.from, self.orders.to)
-            && let Some((_, latencies)) = &mut self.live
-        {
-            latencies.saturating_record(micros(now.saturating_sub(connection.due)));
-        }
+        let open = self.plan.is_some();
+        self.ledger.answered(connection.sent, &finished, &self.book, open, now);
         if at_end || connection.blocked {
             // A response before the end of the upload: what else is sent would be misread.
             self.reopen(slot, now);
@@ -58,13 +42,13 @@ impl<P: Protocol> Driver<'_, P> {
             self.free.push(slot);
         } else {
             // Whoever closes first keeps the address busy for a minute: let that be the server.
-            (connection.phase, connection.since) = (Phase::Ending, now);
+            (connection.phase, connection.sent.since) = (Phase::Ending, now);
         }
     }
 
     pub(super) fn fail(&mut self, slot: usize, failure: Failure) {
         let connection = &mut self.connections[slot];
-        let errors = &mut self.tally.errors;
+        let errors = &mut self.ledger.tally.errors;
         let counter = match failure {
             _ if !connection.established => &mut errors.connect,
             Failure::Read => &mut errors.read,
@@ -85,12 +69,12 @@ impl<P: Protocol> Driver<'_, P> {
         let connection = &mut self.connections[slot];
         match connection.open(orders.address, &self.poller, slot, orders.verify) {
             Ok(()) => {
-                self.tally.reopened += 1;
+                self.ledger.tally.reopened += 1;
                 self.next(slot, now);
             }
             Err(_) => {
                 connection.close();
-                self.tally.errors.connect += 1;
+                self.ledger.tally.errors.connect += 1;
             }
         }
     }
@@ -99,7 +83,7 @@ impl<P: Protocol> Driver<'_, P> {
     pub(super) fn sweep(&mut self, now: u64) {
         for slot in 0..self.connections.len() {
             let connection = &self.connections[slot];
-            let age = now.saturating_sub(connection.since);
+            let age = now.saturating_sub(connection.sent.since);
             match connection.phase {
                 Phase::Busy if age > self.orders.timeout => self.fail(slot, Failure::Timeout),
                 Phase::Ending if age > LINGER => self.reopen(slot, now),
@@ -107,32 +91,16 @@ impl<P: Protocol> Driver<'_, P> {
                 _ => {}
             }
         }
-        let (seen, at) = self.sampled;
-        self.sampled = (self.seen, now);
-        if now > self.orders.from {
-            let rate = (self.seen - seen) as f64 * 1e9 / (now - at).max(1) as f64;
-            self.tally.rates.push(rate as u64);
-        }
-        if let Some((live, latencies)) = &mut self.live
-            && let Ok(mut shared) = live.lock()
-        {
-            let _ = shared.add(&*latencies);
-            latencies.reset();
-        }
+        self.ledger.sample(now);
     }
 
-    /// What is left undone at the end is counted, too.
-    pub(super) fn close(mut self) -> Tally {
-        let end = self.now().min(self.orders.to);
-        for (slot, connection) in self.connections.iter().enumerate() {
-            if connection.phase == Phase::Busy {
-                self.tally.under_way(connection.due, end);
-            }
-            if let Some(plan) = &self.plan {
-                let unsent = plan.unsent(slot, connection.turn, end);
-                self.tally.not_sent(unsent, plan.due_of(slot, connection.turn), end);
-            }
-        }
-        self.tally
+    /// The counts, with what is left undone.
+    pub(super) fn close(self) -> Tally {
+        let now = self.now();
+        let places = self.connections.iter().map(|connection| {
+            let under_way = connection.phase == Phase::Busy;
+            (under_way.then_some(connection.sent.due), connection.turn)
+        });
+        self.ledger.close(places, self.plan.as_ref(), now)
     }
 }

@@ -5,12 +5,12 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use hdrhistogram::Histogram;
 use rustix::fd::OwnedFd;
 
 use super::session::{Ending, Session};
 use crate::connection::{slot, token};
 use crate::drive::{Live, Orders};
+use crate::ledger::{Ledger, Sent};
 use crate::plan::Plan;
 use crate::poller::{Poller, Ready};
 use crate::request::Book;
@@ -44,11 +44,8 @@ pub(super) struct Place {
     pub(super) busy: bool,
     /// Its next turn in an open loop.
     pub(super) turn: u64,
-    /// When its request should have been sent, and when it was: nanoseconds of the run.
-    pub(super) due: u64,
-    pub(super) since: u64,
-    pub(super) id: u64,
-    pub(super) index: usize,
+    /// Its request.
+    pub(super) sent: Sent,
 }
 
 /// A thread's connections and counts.
@@ -64,7 +61,7 @@ pub struct Driver<'a> {
     pub(super) places: Vec<Place>,
     pub(super) book: Book,
     pub(super) plan: Option<Plan>,
-    pub(super) tally: Tally,
+    pub(super) ledger: Ledger<'a>,
     origin: Instant,
     running: bool,
     ids: u64,
@@ -73,9 +70,6 @@ pub struct Driver<'a> {
     /// Places whose answer has just come.
     pub(super) free: Vec<usize>,
     dirty: Vec<usize>,
-    pub(super) sampled: (u64, u64),
-    pub(super) seen: u64,
-    pub(super) live: Option<(&'a Live, Histogram<u64>)>,
 }
 
 impl<'a> Driver<'a> {
@@ -104,7 +98,7 @@ impl<'a> Driver<'a> {
             places: vec![Place::default(); orders.connections * streams],
             book,
             plan,
-            tally: Tally::new(Duration::from_nanos(orders.to)),
+            ledger: Ledger::new(orders, live),
             origin: Instant::now(),
             running: false,
             ids: orders.thread << 40,
@@ -112,9 +106,6 @@ impl<'a> Driver<'a> {
             ended: Vec::new(),
             free: Vec::new(),
             dirty: Vec::new(),
-            sampled: (0, 0),
-            seen: 0,
-            live: live.map(|l| (l, crate::tally::histogram())),
         })
     }
 
@@ -138,7 +129,7 @@ impl<'a> Driver<'a> {
                 self.streams
             ))),
             _ => {
-                self.tally.reopened = 0;
+                self.ledger.tally.reopened = 0;
                 Ok(())
             }
         }
@@ -238,7 +229,7 @@ impl<'a> Driver<'a> {
         let Some(due) = due else { return };
         self.ids += 1;
         let (id, index) = (self.ids, self.book.pick());
-        *place = Place { busy: true, turn: place.turn, due, since: now, id, index };
+        *place = Place { busy: true, turn: place.turn, sent: Sent { due, since: now, id, index } };
         connection.session.begin(number / count, &self.book, index, id);
         self.queue(number % count);
     }
@@ -329,7 +320,7 @@ impl<'a> Driver<'a> {
             match ending {
                 Some(finished) => self.complete(place, finished),
                 None => {
-                    self.tally.errors.read += 1;
+                    self.ledger.tally.errors.read += 1;
                     self.places[place].busy = false;
                 }
             }

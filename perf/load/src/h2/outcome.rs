@@ -2,31 +2,15 @@
 
 use super::drive::Driver;
 use crate::protocol::Finished;
-use crate::tally::{Answer, Tally, micros};
-use crate::verify;
+use crate::tally::Tally;
 
 impl Driver<'_> {
     pub(super) fn complete(&mut self, number: usize, finished: Finished) {
         let now = self.now();
         let place = &mut self.places[number];
         place.busy = false;
-        self.seen += 1;
-        if self.orders.verify
-            && let Some(asked) = self.book.entry(place.index)
-            && let Some(text) = verify::mismatch(place.id, asked, &finished.seen)
-        {
-            self.tally.mismatch(text);
-        }
-        if !(200..400).contains(&finished.status) {
-            self.tally.errors.status += 1;
-        }
-        let due = self.plan.is_some().then_some(place.due);
-        let answer = Answer { due, since: place.since, bytes: finished.bytes };
-        if self.tally.answered(&answer, now, self.orders.from, self.orders.to)
-            && let Some((_, latencies)) = &mut self.live
-        {
-            latencies.saturating_record(micros(now.saturating_sub(place.due)));
-        }
+        let open = self.plan.is_some();
+        self.ledger.answered(place.sent, &finished, &self.book, open, now);
     }
 
     /// The socket is of no more use: neither are the streams on it.
@@ -36,10 +20,10 @@ impl Driver<'_> {
         connection.socket = None;
         if !connection.session.is_settled() {
             // It never said anything: the next sweep tries again, so that this does not spin.
-            self.tally.errors.connect += 1;
+            self.ledger.tally.errors.connect += 1;
             return;
         }
-        self.tally.errors.read += lost;
+        self.ledger.tally.errors.read += lost;
         if !connection.session.has_begun() {
             return;
         }
@@ -56,12 +40,12 @@ impl Driver<'_> {
     pub(super) fn reopen(&mut self, number: usize, now: u64) {
         match self.open_socket(number, now) {
             Ok(()) => {
-                self.tally.reopened += 1;
+                self.ledger.tally.reopened += 1;
                 self.queue(number);
             }
             Err(_) => {
                 self.connections[number].socket = None;
-                self.tally.errors.connect += 1;
+                self.ledger.tally.errors.connect += 1;
             }
         }
     }
@@ -81,41 +65,23 @@ impl Driver<'_> {
         }
         for number in 0..self.places.len() {
             let place = &mut self.places[number];
-            if place.busy && now.saturating_sub(place.since) > self.orders.timeout {
+            if place.busy && now.saturating_sub(place.sent.since) > self.orders.timeout {
                 place.busy = false;
-                self.tally.errors.timeout += 1;
+                self.ledger.tally.errors.timeout += 1;
                 self.connections[number % count].session.cancel(number / count);
                 self.queue(number % count);
                 self.free.push(number);
             }
         }
         self.go_on();
-        let (seen, at) = self.sampled;
-        self.sampled = (self.seen, now);
-        if now > self.orders.from {
-            let rate = (self.seen - seen) as f64 * 1e9 / (now - at).max(1) as f64;
-            self.tally.rates.push(rate as u64);
-        }
-        if let Some((live, latencies)) = &mut self.live
-            && let Ok(mut shared) = live.lock()
-        {
-            let _ = shared.add(&*latencies);
-            latencies.reset();
-        }
+        self.ledger.sample(now);
     }
 
-    /// What is left undone at the end is counted, too.
-    pub(super) fn close(mut self) -> Tally {
-        let end = self.now().min(self.orders.to);
-        for (number, place) in self.places.iter().enumerate() {
-            if place.busy {
-                self.tally.under_way(place.due, end);
-            }
-            if let Some(plan) = &self.plan {
-                let unsent = plan.unsent(number, place.turn, end);
-                self.tally.not_sent(unsent, plan.due_of(number, place.turn), end);
-            }
-        }
-        self.tally
+    /// The counts, with what is left undone.
+    pub(super) fn close(self) -> Tally {
+        let now = self.now();
+        let places = self.places.iter();
+        let places = places.map(|place| (place.busy.then_some(place.sent.due), place.turn));
+        self.ledger.close(places, self.plan.as_ref(), now)
     }
 }
