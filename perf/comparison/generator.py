@@ -94,5 +94,6 @@ def charged(report, readings, end):
 
 def open_loop(port, scenario, rate, seconds, directory, setting, what):
     """One run at a constant rate: latencies in microseconds from when a request was due."""
-    report = drive(command(scenario, port, seconds, setting, rate), directory, what)
+    line = command(scenario, port, seconds, setting, rate, scenario.open_warmup)
+    report = drive(line, directory, what)
     return {"rate": report["requests"] / report["duration_s"], **report["latency_us"]}

@@ -38,28 +38,41 @@ class Scenario:
     grpc: bool = False  # unary calls
     upload: int = 0  # bytes of a POST body; 0 is a GET
     requests_per_connection: int = 0  # 0 keeps connections for ever
-    contenders: tuple = tuple(Contender(name, name) for name in PROXIES)
+    contenders: tuple = ()  # () stands for every proxy
     base: str = ""  # the contender others are held against, in scenarios of ringway alone
-    warmup: float = 0.25  # seconds before counting begins
+    warmup: float = 0.25  # seconds before counting begins in a closed loop
+    open_warmup: float = 0.1  # the same at the fixed rate, when pools are full already
     direct: bool = True  # whether latency without any proxy is measured, too
     rounds: int = 5  # closed loops of each contender
     latency_rounds: int = 5  # at the fixed rate
+
+    def __post_init__(self):
+        object.__setattr__(self, "contenders", self.contenders or everybody())
 
     @property
     def churns(self):
         return any(contender.churn for contender in self.contenders)
 
 
+def named(names, *behind, **how):
+    """The proxies of these names. Latency is that of ringway and its rivals: the forwarder is a
+    limit of CPU, and epoll has its target there."""
+    return tuple(Contender(name, name, *behind, timed=name == "ringway" or name in RIVALS, **how)
+                 for name in names)
+
+
+def everybody(**how):
+    return named(PROXIES, **how)
+
+
 def many_endpoints():
     """Who balances over a list; the forwarder and our minimal Pingora have one upstream only."""
-    names = (*RINGWAY, "haproxy", "nginx", "envoy")
-    return tuple(Contender(name, name, "endpoints-100") for name in names)
+    return named((*RINGWAY, "haproxy", "nginx", "envoy"), "endpoints-100")
 
 
 def speaking(behind, *more):
     """Who knows HTTP/2 as the rivals do, or TCP; our minimal Pingora has no HTTP/2 in clear."""
-    names = ("ringway", "haproxy", "nginx", "envoy", *more)
-    return tuple(Contender(name, name, behind) for name in names)
+    return named(("ringway", "haproxy", "nginx", "envoy", *more), behind)
 
 
 H2, GRPC = speaking("h2"), speaking("grpc")
@@ -69,31 +82,32 @@ MESHED = (Contender("plain hop", "ringway"), Contender("near of two", "ringway",
           Contender("far of two", "ringway", "mesh-far", timed=False))
 
 ALL = (
-    Scenario("64b", "64 B, 64 connections"),
+    Scenario("64b", "64 B, 64 connections", rounds=9),
     Scenario("1k", "1 KiB, 64 connections", path="/1k"),
-    Scenario("16k", "16 KiB, 64 connections", path="/16k"),
+    Scenario("16k", "16 KiB, 64 connections", path="/16k", rounds=7),
     Scenario("64k", "64 KiB, 64 connections", path="/64k"),
     Scenario("1m", "1 MiB, 16 connections", path="/1m", connections=16),
     Scenario("64b-8c", "64 B, 8 connections", connections=8),
-    Scenario("64b-512c", "64 B, 512 connections", connections=512),
-    Scenario("64b-4096c", "64 B, 4,096 connections", connections=4096, warmup=1.5,
-             contenders=tuple(Contender(name, name, own_backend=True) for name in PROXIES)),
+    Scenario("64b-512c", "64 B, 512 connections", connections=512, rounds=7),
+    Scenario("64b-4096c", "64 B, 4,096 connections", connections=4096, warmup=1.25, open_warmup=1.0,
+             contenders=named(("ringway", *RIVALS), own_backend=True), latency_rounds=3),
     Scenario("upload-16k", "upload of 16 KiB, 64 connections", upload=16384),
     Scenario("upload-1m", "upload of 1 MiB, 16 connections", upload=1 << 20, connections=16),
     Scenario("new-connection", "64 B, new connection per request", requests_per_connection=1),
     Scenario("endpoints-100", "64 B, 100 endpoints", contenders=many_endpoints()),
     Scenario("h2-1x100", "HTTP/2, 64 B, 1 × 100 streams", connections=1, streams=100,
              contenders=H2),
-    Scenario("h2-16x1", "HTTP/2, 64 B, 16 × 1 stream", connections=16, streams=1, contenders=H2),
+    Scenario("h2-16x1", "HTTP/2, 64 B, 16 × 1 stream", connections=16, streams=1, contenders=H2,
+             rounds=7),
     Scenario("h2-16x10", "HTTP/2, 64 B, 16 × 10 streams", connections=16, streams=10,
-             contenders=H2),
+             contenders=H2, rounds=7),
     Scenario("h2-16k", "HTTP/2, 16 KiB, 16 × 10 streams", path="/16k", connections=16,
              streams=10, contenders=H2),
     Scenario("h2-1m", "HTTP/2, 1 MiB, 4 × 4 streams", path="/1m", connections=4, streams=4,
              contenders=H2),
     Scenario("grpc-unary", "gRPC unary, 64 B, 16 × 10 calls", path="/load.Bytes/64",
              connections=16, streams=10, grpc=True, upload=64, contenders=GRPC),
-    Scenario("opaque-64b", "TCP, 64 B, 64 connections", contenders=OPAQUE),
+    Scenario("opaque-64b", "TCP, 64 B, 64 connections", contenders=OPAQUE, rounds=7),
     Scenario("opaque-1m", "TCP, 1 MiB, 16 connections", path="/1m", connections=16,
              contenders=OPAQUE),
     Scenario("mesh-64c", "64 B, 64 connections, two ringways in a row", contenders=MESHED,
@@ -109,7 +123,7 @@ ALL = (
                                    own_backend=True, watched=False),
                          Contender("100 updates/s", "ringway", "endpoints-10000", churn=100,
                                    own_backend=True)),
-             base="still", direct=False, warmup=2.5),
+             base="still", direct=False, warmup=2.5, open_warmup=2.5),
 )
 # Parts of another kind, which the same option selects.
 IDLE = "idle-8000"

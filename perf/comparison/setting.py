@@ -52,9 +52,9 @@ class Setting:
 
 
 START = 0.1  # seconds that starting a proxy takes
-RUN = 0.01  # starting a load and reading its report
+RUN = 0.04  # starting a load and reading its report
 CONNECT = 0.0002  # opening a connection
-COUNT = 1.5  # counting system calls
+COUNT = 1.0  # counting system calls
 
 
 def minutes(setting):
@@ -62,11 +62,13 @@ def minutes(setting):
     total = 0.0
     for scenario in setting.scenarios:
         contending = scenarios.contending(scenario, setting.proxies)
-        around = scenario.warmup + RUN + CONNECT * scenario.connections
+        ready = RUN + CONNECT * scenario.connections
+        around = scenario.warmup + ready
         closed = setting.rounds_of(scenario) * (setting.seconds + around)
         total += len(contending) * (START + scenario.warmup + around + closed)
         sources = sum(contender.timed for contender in contending) + scenario.direct
-        total += sources * setting.latency_rounds_of(scenario) * (setting.latency_seconds + around)
+        total += sources * setting.latency_rounds_of(scenario) * (
+            setting.latency_seconds + scenario.open_warmup + ready)
         total += len(contending) * COUNT * setting.syscalls
     if scenarios.IDLE in setting.names:
         total += len(setting.proxies) * (2 + CONNECT * setting.idle + setting.idle_wait)

@@ -47,7 +47,7 @@ def counting(command):
             tracer.send_signal(signal.SIGINT)
 
 
-def per_request(process, scenario, directory, setting, seconds=1):
+def per_request(process, scenario, directory, setting, seconds=0.5):
     """System calls a request under a closed loop, warm-up and connecting included in both."""
     report = directory / "syscalls.txt"
     counters = [(with_strace, strace_total)]
