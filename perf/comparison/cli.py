@@ -11,7 +11,7 @@ from .setting import Setting, minutes
 QUICK = {"rounds": 2, "seconds": 1.0, "latency_rounds": 1, "latency_seconds": 1.0,
          "idle_wait": 4.0}
 # None: as many as each scenario needs.
-FULL = {"rounds": None, "seconds": 0.7, "latency_rounds": None, "latency_seconds": 0.6,
+FULL = {"rounds": None, "seconds": 0.6, "latency_rounds": None, "latency_seconds": 0.6,
         "idle_wait": 9.0}
 
 

@@ -65,6 +65,10 @@ def everybody(**how):
     return named(PROXIES, **how)
 
 
+# Without the forwarder, where no target is held against it.
+PROXYING = named((*RINGWAY, *RIVALS))
+
+
 def many_endpoints():
     """Who balances over a list; the forwarder and our minimal Pingora have one upstream only."""
     return named((*RINGWAY, "haproxy", "nginx", "envoy"), "endpoints-100")
@@ -83,17 +87,19 @@ MESHED = (Contender("plain hop", "ringway"), Contender("near of two", "ringway",
 
 ALL = (
     Scenario("64b", "64 B, 64 connections", rounds=9),
-    Scenario("1k", "1 KiB, 64 connections", path="/1k"),
+    Scenario("1k", "1 KiB, 64 connections", path="/1k", contenders=PROXYING),
     Scenario("16k", "16 KiB, 64 connections", path="/16k", rounds=7),
-    Scenario("64k", "64 KiB, 64 connections", path="/64k"),
+    Scenario("64k", "64 KiB, 64 connections", path="/64k", contenders=PROXYING),
     Scenario("1m", "1 MiB, 16 connections", path="/1m", connections=16),
-    Scenario("64b-8c", "64 B, 8 connections", connections=8),
+    Scenario("64b-8c", "64 B, 8 connections", connections=8, contenders=PROXYING),
     Scenario("64b-512c", "64 B, 512 connections", connections=512, rounds=7),
     Scenario("64b-4096c", "64 B, 4,096 connections", connections=4096, warmup=1.25, open_warmup=1.0,
              contenders=named(("ringway", *RIVALS), own_backend=True), latency_rounds=3),
     Scenario("upload-16k", "upload of 16 KiB, 64 connections", upload=16384),
-    Scenario("upload-1m", "upload of 1 MiB, 16 connections", upload=1 << 20, connections=16),
-    Scenario("new-connection", "64 B, new connection per request", requests_per_connection=1),
+    Scenario("upload-1m", "upload of 1 MiB, 16 connections", upload=1 << 20, connections=16,
+             contenders=PROXYING),
+    Scenario("new-connection", "64 B, new connection per request", requests_per_connection=1,
+             contenders=PROXYING),
     Scenario("endpoints-100", "64 B, 100 endpoints", contenders=many_endpoints()),
     Scenario("h2-1x100", "HTTP/2, 64 B, 1 × 100 streams", connections=1, streams=100,
              contenders=H2),

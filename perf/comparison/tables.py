@@ -126,6 +126,20 @@ def matrix(result):
     yield from table(["CPU µs/request", *proxies], rows)
 
 
+def counted(result):
+    """What the kernel and the allocator counted for a request of the first scenario."""
+    found = result["scenarios"].get("64b", {})
+    calls = {label: f"{one['calls']:.2f}" for label, one in found.get("syscalls", {}).items()}
+    if calls:
+        switches = [middle(found["runs"][label], "switches", "{:.2f}") for label in calls]
+        yield from table(["64 B, 64 connections, a request", *calls],
+                         [["system calls", *calls.values()], ["context switches", *switches]])
+    made = result.get("allocations")
+    if made:
+        yield (f"Heap allocations a request in ringway: {made['allocations']:.4f}, "
+               f"counted over {made['requests']:,.0f} requests by its own allocator.\n")
+
+
 def own(result):
     """The scenarios of ringway alone, each contender beside the one it is held against."""
     rows = []
@@ -206,8 +220,7 @@ def report(result, plots=()):
         yield from idle(result["idle_h2"], "HTTP/2")
     if result["process"]:
         yield from at_rest(result["process"])
-    if result["allocations"]:
-        yield f"Heap allocations a request: {result['allocations']['allocations']:.4f}.\n"
+    yield from counted(result)
 
 
 def summary(result, plots=()):
@@ -219,6 +232,7 @@ def summary(result, plots=()):
             yield from table(["RSS per idle connection", *result[part]],
                              [[f"8,000 {what}", *(f"{one['each']:,.0f} B"
                                                   for one in result[part].values())]])
+    yield from counted(result)
     yield from own(result)
     yield from (f"![{alt}]({path})\n" for alt, path in plots)
     yield from verdict_counts(result)

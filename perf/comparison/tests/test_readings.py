@@ -2,9 +2,12 @@
 
 import dataclasses
 import os
+import pathlib
+import tempfile
 import unittest
+from unittest import mock
 
-from comparison import admin, allocations, generator, procfs, syscalls
+from comparison import admin, allocations, generator, precedence, procfs, syscalls
 from comparison.process import Broken
 from comparison.procfs import Reading, TICK_NS
 
@@ -39,6 +42,25 @@ class Proc(unittest.TestCase):
         for sched in (500 * MS, 0):
             lost = Reading(1.0, 800 * MS, sched, 0, 0)
             self.assertEqual(procfs.cpu_ns(lost), (800 * MS, "stat"))
+
+
+class Precedence(unittest.TestCase):
+    def test_it_is_given_back(self):
+        with tempfile.TemporaryDirectory() as name:
+            group, enabled = pathlib.Path(name, "autogroup"), pathlib.Path(name, "enabled")
+            group.write_text("/autogroup-7 nice 3\n")
+            enabled.write_text("1\n")
+            with (mock.patch.multiple(precedence, GROUP=group, ENABLED=enabled),
+                  precedence.taken() as first):
+                self.assertTrue(first)
+                self.assertEqual(group.read_text(), str(precedence.NICE))
+            self.assertEqual(group.read_text(), "3")
+
+    def test_without_the_right_to_it_the_comparison_goes_on(self):
+        with (mock.patch.object(precedence, "ENABLED", pathlib.Path("/nonexistent")),
+              mock.patch.object(os, "setpriority", side_effect=PermissionError),
+              precedence.taken() as first):
+            self.assertFalse(first)
 
 
 class Charged(unittest.TestCase):

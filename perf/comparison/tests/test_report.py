@@ -71,6 +71,23 @@ class Tables(unittest.TestCase):
         self.assertIn("- 64b: failed runs of ringway: 1.", text)
 
 
+    def test_what_was_counted_is_in_the_summary(self):
+        text = "\n".join(tables.summary(result()))
+        self.assertIn("| system calls | 4.10 |", text)
+        self.assertIn("| context switches | 0.10 |", text)
+        self.assertIn("Heap allocations a request in ringway: 0.0000", text)
+        self.assertIn("met, ", text)
+
+    def test_scenarios_of_ringway_alone_stand_beside_their_base(self):
+        found = result()
+        alone = found["scenarios"]["64b"]
+        alone["base"], alone["runs"] = "still", {"still": alone["runs"]["haproxy"],
+                                                 "churn": alone["runs"]["haproxy"]}
+        text = "\n".join(tables.own(found))
+        self.assertIn("| 64 B, 64 connections: still | 20.0 | 1 |", text)
+        self.assertIn("| 64 B, 64 connections: churn | 20.0 | 1.00 |", text)
+
+
 class Pictures(unittest.TestCase):
     def test_they_are_well_formed_and_name_everybody(self):
         for draw in (plot.cpu, plot.latency):
