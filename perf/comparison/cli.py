@@ -94,7 +94,8 @@ def listed(setting):
     by_name = {s.name: s.title for s in setting.scenarios}
     by_name |= {scenarios.IDLE: f"{setting.idle:,} idle connections: memory",
                 scenarios.IDLE_H2: f"{setting.idle:,} idle connections of HTTP/2: memory",
-                scenarios.PROCESS: "ringway at rest with 2 workers: memory, CPU"}
+                scenarios.PROCESS: "ringway at rest with 2 workers: memory, CPU",
+                scenarios.COPIES: "bodies of 16 KiB, both ways: bytes copied in user space"}
     lines = [f"{name:16} {by_name[name]}" for name in setting.names if name in by_name]
     return "\n".join([*lines, f"\nabout {minutes(setting):.0f} minutes, with "
                       + ", ".join(setting.proxies)])

@@ -135,7 +135,8 @@ ALL = (
 IDLE = "idle-8000"
 IDLE_H2 = "h2-idle-8000"
 PROCESS = "idle-process"
-NAMES = (*(scenario.name for scenario in ALL), IDLE, IDLE_H2, PROCESS)
+COPIES = "copies"
+NAMES = (*(scenario.name for scenario in ALL), IDLE, IDLE_H2, PROCESS, COPIES)
 QUICK = ("64b", "16k", "1m", "upload-16k", "churn-10000", IDLE, PROCESS)
 
 

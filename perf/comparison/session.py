@@ -8,7 +8,8 @@ import resource
 import tempfile
 import time
 
-from . import allocations, generator, machine, memory, precedence, proxies, rounds, scenarios
+from . import (allocations, copies, generator, machine, memory, precedence, proxies, rounds,
+               scenarios)
 from .process import Broken, body_of
 from .programs import versions
 from .report import FORMAT
@@ -87,6 +88,21 @@ def at_rest(service, directory, setting):
     return apart(scenarios.PROCESS, ours, read)
 
 
+def copied(service, directory, setting):
+    """What is copied of bodies in either direction: by ringway, and by HAProxy as the control."""
+    found = {}
+    for scenario in scenarios.ALL:
+        if scenario.name not in ("16k", "upload-16k"):
+            continue
+
+        def read(stack, name, scenario=scenario):
+            process = fresh(stack, name, service, directory, setting)
+            return copies.per_request(process, scenario, directory, setting)
+        names = [name for name in setting.proxies if name in ("ringway", "haproxy")]
+        found[scenario.name] = apart(scenarios.COPIES, names, read)
+    return found
+
+
 def counted(service, directory, setting):
     """Allocations a request of the build that counts them; None without such a build."""
     if not setting.counted:
@@ -132,6 +148,7 @@ def parts_of(service, directory, setting):
         "scenarios": found,
         "idle": idle(service, directory, setting) if scenarios.IDLE in names else {},
         "idle_h2": idle_h2(service, directory, setting) if scenarios.IDLE_H2 in names else {},
+        "copies": copied(service, directory, setting) if scenarios.COPIES in names else {},
         "process": at_rest(service, directory, setting) if scenarios.PROCESS in names else {},
         "allocations": counted(service, directory, setting),
     }

@@ -77,4 +77,5 @@ def minutes(setting):
         total += len(speaking) * (2 + CONNECT * setting.idle + setting.idle_wait)
     if scenarios.PROCESS in setting.names:
         total += 10 * len([p for p in setting.proxies if p in scenarios.RINGWAY])
+    total += 10 * (scenarios.COPIES in setting.names) + 6 * (setting.counted is not None)
     return total / 60

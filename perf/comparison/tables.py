@@ -140,6 +140,16 @@ def counted(result):
                f"counted over {made['requests']:,.0f} requests by its own allocator.\n")
 
 
+def copied(result):
+    """What is copied in user space, with HAProxy as the control."""
+    rows = [[f"{name}: {label}", f"{one['bytes']:,.0f} B", f"{one['pieces']:,.0f} B",
+             f"{one['calls']:.1f}"]
+            for name, found in result.get("copies", {}).items() for label, one in found.items()]
+    if rows:
+        yield from table(["copied in user space, a request", "in all", "in pieces of 1 KiB and more",
+                          "calls"], rows)
+
+
 def own(result):
     """The scenarios of ringway alone, each contender beside the one it is held against."""
     rows = []
@@ -221,6 +231,7 @@ def report(result, plots=()):
     if result["process"]:
         yield from at_rest(result["process"])
     yield from counted(result)
+    yield from copied(result)
 
 
 def summary(result, plots=()):

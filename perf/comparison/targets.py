@@ -156,8 +156,19 @@ def steady(result):
     # One allocation in a thousand requests is a timer or a look at /metrics, none of a request's.
     yield at_most("steady state", "0 heap allocations a request",
                   counted and counted["allocations"], 0.001, "{:.4f}")
-    yield Verdict("steady state", "0 user-space copies of body bytes",
-                  "not measured: this comparison counts no copies", None)
+    yield copies(result)
+
+
+def copies(result):
+    """No piece of a body is copied, in either direction. One in a thousand bytes is a request of
+    another kind: the first of a connection, or a look from outside."""
+    target = "0 user-space copies of body bytes"
+    seen = {name: found[RINGWAY]["pieces"] for name, found in result.get("copies", {}).items()
+            if RINGWAY in found}
+    if not seen:
+        return unmeasured("steady state", target)
+    figure = ", ".join(f"{pieces:,.0f} B a request in {name}" for name, pieces in seen.items())
+    return Verdict("steady state", target, figure, max(seen.values()) <= 16)
 
 
 def pair(result, scenario, label, base, limit, target):

@@ -7,7 +7,7 @@ import tempfile
 import unittest
 from unittest import mock
 
-from comparison import admin, allocations, generator, precedence, procfs, syscalls
+from comparison import admin, allocations, copies, generator, precedence, procfs, syscalls
 from comparison.process import Broken
 from comparison.procfs import Reading, TICK_NS
 
@@ -87,6 +87,12 @@ class Counters(unittest.TestCase):
         self.assertEqual(syscalls.strace_total(row.format("98765       321 ")), 98765)
         self.assertEqual(syscalls.strace_total(row.format("98765           ")), 98765)
         self.assertIsNone(syscalls.strace_total("nothing"))
+
+    def test_sizes_of_copies(self):
+        text = "ringway_compare:copied:  (7f00) size=0x40\nringway_compare:copied: (7f00) size=1400\n"
+        self.assertEqual(copies.sizes(text), [64, 1400])
+        path, offset = copies.function()
+        self.assertTrue(path.startswith("/") and offset > 0)
 
     def test_metrics_are_summed_over_labels(self):
         text = '# HELP a b\na{x="1 2"} 3\na{x="2"} 4.5\nb 1\n'

@@ -30,6 +30,10 @@ class Targets(unittest.TestCase):
     def test_what_was_not_measured_has_no_verdict(self):
         self.assertIsNone(verdict(result(), "0.72 × nginx").met)
         self.assertIsNone(verdict(result(), "copies").met)
+        seen = {"16k": {"ringway": {"pieces": 0.0}}, "upload-16k": {"ringway": {"pieces": 16384.0}}}
+        self.assertFalse(verdict({**result(), "copies": seen}, "copies").met)
+        del seen["upload-16k"]
+        self.assertTrue(verdict({**result(), "copies": seen}, "copies").met)
         empty = {**result(), "scenarios": {}, "idle": {}, "process": {}, "allocations": None}
         self.assertEqual({v.met for v in targets.verdicts(empty)}, {None})
 
