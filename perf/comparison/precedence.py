@@ -1,6 +1,7 @@
 """Puts what is measured before the other programs of the machine, as far as the kernel allows."""
 
 import contextlib
+import functools
 import os
 import pathlib
 
@@ -24,18 +25,31 @@ def of_group():
     return int(GROUP.read_text().rpartition(" ")[2])
 
 
+def threads(pids):
+    """All threads of these processes, and this program, whose load inherits it."""
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            yield from map(int, os.listdir(f"/proc/{pid}/task"))
+    yield 0
+
+
+def to_group(nice):
+    GROUP.write_text(str(nice))
+
+
+def to_threads(pids, nice):
+    for thread in threads(pids):
+        os.setpriority(os.PRIO_PROCESS, thread, nice)
+
+
 @contextlib.contextmanager
-def taken():
-    """Within, this program and what it starts come first; all contenders alike. Yields whether
-    they do: it takes root."""
-    if grouped():
-        read, write = of_group, lambda nice: GROUP.write_text(str(nice))
-    else:
-        read = lambda: os.getpriority(os.PRIO_PROCESS, 0)
-        write = lambda nice: os.setpriority(os.PRIO_PROCESS, 0, nice)
-    before = read()
+def taken(pids):
+    """Within, these processes and what this program starts come before other programs, all of
+    them alike. It takes root; without it nothing changes. Yields whether they do."""
+    before = of_group() if grouped() else os.getpriority(os.PRIO_PROCESS, 0)
+    put = to_group if grouped() else functools.partial(to_threads, pids)
     try:
-        write(NICE)
+        put(NICE)
     except OSError:
         yield False
         return
@@ -43,4 +57,4 @@ def taken():
         yield True
     finally:
         with contextlib.suppress(OSError):
-            write(before)
+            put(before)

@@ -5,7 +5,7 @@ import http.client
 import sys
 import time
 
-from . import figures, generator, proxies, syscalls
+from . import figures, generator, precedence, proxies, syscalls
 from .churning import churning
 from .process import Broken, body_of
 from .scenarios import contending
@@ -108,7 +108,10 @@ class Bench:
         """Open loops at `rate`: label → runs."""
         labels = [label for label in labels if self.contenders[label].timed]
         labels += [DIRECT] * self.scenario.direct
-        return self.in_rounds(self.setting.latency_rounds_of(self.scenario), labels, self.open, rate)
+        started = [*self.running.values(), *self.services.values(), self.service]
+        with precedence.taken([process.pid for process in started]):
+            return self.in_rounds(self.setting.latency_rounds_of(self.scenario), labels,
+                                  self.open, rate)
 
     def syscalls(self, labels):
         """System calls a request: label → count. Without churn, so that all are requests'."""

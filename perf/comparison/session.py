@@ -8,8 +8,7 @@ import resource
 import tempfile
 import time
 
-from . import (allocations, copies, generator, machine, memory, precedence, proxies, rounds,
-               scenarios)
+from . import allocations, copies, generator, machine, memory, proxies, rounds, scenarios
 from .process import Broken, body_of
 from .programs import versions
 from .report import FORMAT
@@ -126,10 +125,7 @@ def measure(setting):
     if facts["load_average"] > 0.5:
         note(f"the machine is busy (load {facts['load_average']:.1f}): trust the ratios only")
     note(f"about {minutes(setting):.0f} minutes")
-    with (precedence.taken() as facts["precedence"],
-          tempfile.TemporaryDirectory(prefix="ringway-perf-") as name):
-        if not facts["precedence"]:
-            note("other programs are not kept behind what is measured: that takes root")
+    with tempfile.TemporaryDirectory(prefix="ringway-perf-") as name:
         directory = pathlib.Path(name)
         directory.chmod(0o755)  # nginx's worker gives up root, and has to reach its files
         with proxies.backend(directory, setting) as service:

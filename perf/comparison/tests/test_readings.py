@@ -51,7 +51,7 @@ class Precedence(unittest.TestCase):
             group.write_text("/autogroup-7 nice 3\n")
             enabled.write_text("1\n")
             with (mock.patch.multiple(precedence, GROUP=group, ENABLED=enabled),
-                  precedence.taken() as first):
+                  precedence.taken([]) as first):
                 self.assertTrue(first)
                 self.assertEqual(group.read_text(), str(precedence.NICE))
             self.assertEqual(group.read_text(), "3")
@@ -59,7 +59,7 @@ class Precedence(unittest.TestCase):
     def test_without_the_right_to_it_the_comparison_goes_on(self):
         with (mock.patch.object(precedence, "ENABLED", pathlib.Path("/nonexistent")),
               mock.patch.object(os, "setpriority", side_effect=PermissionError),
-              precedence.taken() as first):
+              precedence.taken([]) as first):
             self.assertFalse(first)
 
 
