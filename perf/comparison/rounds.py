@@ -67,8 +67,9 @@ class Bench:
         """One open loop; the backend alone is `direct`."""
         port = self.service.port if label == DIRECT else self.running[label].port
         with self.churning(label):
-            return generator.open_loop(port, self.scenario, rate, self.setting.latency_seconds,
-                                       self.directory, self.setting, label)
+            seconds = self.setting.latency_seconds_of(self.scenario)
+            return generator.open_loop(port, self.scenario, rate, seconds, self.directory,
+                                       self.setting, label)
 
     def churning(self, label):
         return churning(self.running.get(label), self.contenders.get(label), self.backend(label),
@@ -102,7 +103,7 @@ class Bench:
         # Fills pools, and is no figure.
         warm = self.in_rounds(1, self.contenders, self.closed, self.scenario.warmup)
         return self.in_rounds(self.setting.rounds_of(self.scenario), warm, self.closed,
-                              self.setting.seconds)
+                              self.setting.seconds_of(self.scenario))
 
     def latency(self, rate, labels):
         """Open loops at `rate`: label → runs."""

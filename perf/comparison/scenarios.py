@@ -43,6 +43,7 @@ class Scenario:
     warmup: float = 0.25  # seconds before counting begins in a closed loop
     open_warmup: float = 0.1  # the same at the fixed rate, when pools are full already
     direct: bool = True  # whether latency without any proxy is measured, too
+    seconds: float = 0  # the least that is counted of a run, where something happens seldom
     rounds: int = 5  # closed loops of each contender
     latency_rounds: int = 5  # at the fixed rate
 
@@ -129,7 +130,8 @@ ALL = (
                                    own_backend=True, watched=False),
                          Contender("100 updates/s", "ringway", "endpoints-10000", churn=100,
                                    own_backend=True)),
-             base="still", direct=False, warmup=2.5, open_warmup=2.5),
+             base="still", direct=False, warmup=2.0, open_warmup=2.0,
+             seconds=2.0),
 )
 # Parts of another kind, which the same option selects.
 IDLE = "idle-8000"

@@ -40,6 +40,14 @@ class Setting:
         """How often each contender runs its closed loop."""
         return scenario.rounds if self.rounds is None else self.rounds
 
+    def seconds_of(self, scenario):
+        """How long a closed loop counts."""
+        return max(self.seconds, scenario.seconds)
+
+    def latency_seconds_of(self, scenario):
+        """The same at the fixed rate."""
+        return max(self.latency_seconds, scenario.seconds)
+
     def latency_rounds_of(self, scenario):
         """How often each contender runs at the fixed rate."""
         return scenario.latency_rounds if self.latency_rounds is None else self.latency_rounds
@@ -64,11 +72,11 @@ def minutes(setting):
         contending = scenarios.contending(scenario, setting.proxies)
         ready = RUN + CONNECT * scenario.connections
         around = scenario.warmup + ready
-        closed = setting.rounds_of(scenario) * (setting.seconds + around)
+        closed = setting.rounds_of(scenario) * (setting.seconds_of(scenario) + around)
         total += len(contending) * (START + scenario.warmup + around + closed)
         sources = sum(contender.timed for contender in contending) + scenario.direct
         total += sources * setting.latency_rounds_of(scenario) * (
-            setting.latency_seconds + scenario.open_warmup + ready)
+            setting.latency_seconds_of(scenario) + scenario.open_warmup + ready)
         total += len(contending) * COUNT * setting.syscalls
     if scenarios.IDLE in setting.names:
         total += len(setting.proxies) * (2 + CONNECT * setting.idle + setting.idle_wait)
