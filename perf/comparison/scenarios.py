@@ -153,6 +153,11 @@ def chosen(patterns):
     return [name for name in NAMES if name in wanted]
 
 
+def among(contenders, proxies):
+    """The contenders that run one of `proxies`."""
+    return [contender for contender in contenders if contender.proxy in proxies]
+
+
 def contending(scenario, proxies):
     """The scenario's contenders that run one of `proxies`."""
-    return [contender for contender in scenario.contenders if contender.proxy in proxies]
+    return among(scenario.contenders, proxies)

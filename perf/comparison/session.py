@@ -61,7 +61,8 @@ def idle(service, directory, setting):
     def read(stack, name):
         process = fresh(stack, name, service, directory, setting)
         return memory.connections(process, setting.idle, body, setting.idle_wait)
-    return apart(scenarios.IDLE, setting.proxies, read)
+    names = [c.proxy for c in scenarios.among(scenarios.PROXYING, setting.proxies)]
+    return apart(scenarios.IDLE, names, read)
 
 
 def idle_h2(service, directory, setting):
@@ -71,7 +72,7 @@ def idle_h2(service, directory, setting):
     def read(stack, name):
         process = fresh(stack, name, service, directory, setting, "h2")
         return memory.connections(process, setting.idle, body, setting.idle_wait, memory.HTTP2)
-    names = [contender.proxy for contender in scenarios.H2 if contender.proxy in setting.proxies]
+    names = [c.proxy for c in scenarios.among(scenarios.H2, setting.proxies)]
     return apart(scenarios.IDLE_H2, names, read)
 
 

@@ -79,9 +79,10 @@ def minutes(setting):
             setting.latency_seconds_of(scenario) + scenario.open_warmup + ready)
         total += len(contending) * COUNT * setting.syscalls
     if scenarios.IDLE in setting.names:
-        total += len(setting.proxies) * (2 + CONNECT * setting.idle + setting.idle_wait)
+        idle = scenarios.among(scenarios.PROXYING, setting.proxies)
+        total += len(idle) * (2 + CONNECT * setting.idle + setting.idle_wait)
     if scenarios.IDLE_H2 in setting.names:
-        speaking = [c for c in scenarios.H2 if c.proxy in setting.proxies]
+        speaking = scenarios.among(scenarios.H2, setting.proxies)
         total += len(speaking) * (2 + CONNECT * setting.idle + setting.idle_wait)
     if scenarios.PROCESS in setting.names:
         total += 10 * len([p for p in setting.proxies if p in scenarios.RINGWAY])
