@@ -43,7 +43,7 @@ class Scenario:
     warmup: float = 0.25  # seconds before counting begins in a closed loop
     open_warmup: float = 0.1  # the same at the fixed rate, when pools are full already
     direct: bool = True  # whether latency without any proxy is measured, too
-    seconds: float = 0  # the least that is counted of a run, where something happens seldom
+    seconds: float = 0  # the least that is counted of a run, where more than requests is in it
     rounds: int = 5  # closed loops of each contender
     latency_rounds: int = 5  # at the fixed rate
 
@@ -94,8 +94,9 @@ ALL = (
     Scenario("1m", "1 MiB, 16 connections", path="/1m", connections=16),
     Scenario("64b-8c", "64 B, 8 connections", connections=8, contenders=PROXYING),
     Scenario("64b-512c", "64 B, 512 connections", connections=512, rounds=7),
-    Scenario("64b-4096c", "64 B, 4,096 connections", connections=4096, warmup=1.25, open_warmup=1.0,
-             contenders=named(("ringway", *RIVALS), own_backend=True), latency_rounds=3),
+    Scenario("64b-4096c", "64 B, 4,096 connections", connections=4096, warmup=1.5, open_warmup=1.0,
+             contenders=named(("ringway", *RIVALS), own_backend=True), seconds=1.0,
+             latency_rounds=3),
     Scenario("upload-16k", "upload of 16 KiB, 64 connections", upload=16384),
     Scenario("upload-1m", "upload of 1 MiB, 16 connections", upload=1 << 20, connections=16,
              contenders=PROXYING),

@@ -93,7 +93,8 @@ def against_rivals(scenario, found, key):
         theirs = values.get(rival)
         if ours and theirs:
             value = figures.median(ours) / figures.median(theirs)
-            yield value, rival, scenario, min(ours) > max(theirs)
+            apart = min(len(ours), len(theirs)) >= 3 and min(ours) > max(theirs)
+            yield value, rival, scenario, apart
 
 
 def latency(result):

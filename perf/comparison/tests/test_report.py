@@ -41,7 +41,14 @@ class Targets(unittest.TestCase):
         self.assertTrue(verdict(result(), "p50 below").met)
         tail = verdict(result(), "p99.9 below")
         self.assertFalse(tail.met)
-        self.assertIn("2.25 × haproxy (64b); not below in 64b; beyond the spread of the rounds in 64b", tail.figure)
+        self.assertIn("2.25 × haproxy (64b); not below in 64b; beyond the spread of the rounds in none of them", tail.figure)
+
+    def test_what_is_lost_with_every_round_is_beyond_the_spread(self):
+        found = result()
+        runs = found["scenarios"]["64b"]["latency"]
+        runs["ringway"], runs["haproxy"] = runs["ringway"] * 3, runs["haproxy"] * 3
+        self.assertIn("beyond the spread of the rounds in 64b",
+                      verdict(found, "p99.9 below").figure)
 
     def test_memory_and_counts(self):
         self.assertTrue(verdict(result(), "1 KiB of RSS").met)
