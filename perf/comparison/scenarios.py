@@ -66,8 +66,9 @@ def everybody(**how):
     return named(PROXIES, **how)
 
 
-# Without the forwarder, where no target is held against it.
+# Without the forwarder, where no target is held against it; and with one ringway.
 PROXYING = named((*RINGWAY, *RIVALS))
+PLAIN = named(("ringway", *RIVALS))
 
 
 def many_endpoints():
@@ -88,11 +89,11 @@ MESHED = (Contender("plain hop", "ringway"), Contender("near of two", "ringway",
 
 ALL = (
     Scenario("64b", "64 B, 64 connections", rounds=9),
-    Scenario("1k", "1 KiB, 64 connections", path="/1k", contenders=PROXYING),
+    Scenario("1k", "1 KiB, 64 connections", path="/1k", contenders=PLAIN),
     Scenario("16k", "16 KiB, 64 connections", path="/16k", rounds=7),
-    Scenario("64k", "64 KiB, 64 connections", path="/64k", contenders=PROXYING),
+    Scenario("64k", "64 KiB, 64 connections", path="/64k", contenders=PLAIN),
     Scenario("1m", "1 MiB, 16 connections", path="/1m", connections=16),
-    Scenario("64b-8c", "64 B, 8 connections", connections=8, contenders=PROXYING),
+    Scenario("64b-8c", "64 B, 8 connections", connections=8, contenders=PLAIN),
     Scenario("64b-512c", "64 B, 512 connections", connections=512, rounds=7),
     Scenario("64b-4096c", "64 B, 4,096 connections", connections=4096, warmup=1.5, open_warmup=1.0,
              contenders=named(("ringway", *RIVALS), own_backend=True), seconds=1.0,
