@@ -47,9 +47,9 @@ def counting(command):
             tracer.send_signal(signal.SIGINT)
 
 
-def per_request(process, scenario, directory, setting, seconds=0.5):
+def per_request(process, scenario, directory, setting):
     """System calls a request under a closed loop, warm-up and connecting included in both."""
-    report = directory / "syscalls.txt"
+    report, seconds = directory / "syscalls.txt", max(0.5, scenario.seconds)
     counters = [(with_strace, strace_total)]
     if shutil.which("perf"):
         counters.insert(0, (with_perf, perf_total))

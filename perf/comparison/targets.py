@@ -27,6 +27,8 @@ def at_most(scenario, target, value, limit, shown):
     """`value` may reach `limit`; without a value there is no verdict."""
     if value is None:
         return unmeasured(scenario, target)
+    if value > limit and shown.startswith("{:.2f}") and round(value, 2) <= limit:
+        shown = shown.replace(".2f", ".4f")  # so that what was missed by little shows it
     return Verdict(scenario, target, shown.format(value), value <= limit)
 
 

@@ -26,6 +26,9 @@ class Targets(unittest.TestCase):
         found["scenarios"]["64b"]["runs"]["ringway"][0]["cpu_us"] = 15.3
         found["scenarios"]["64b"]["runs"]["ringway"][2]["cpu_us"] = 15.3
         self.assertFalse(verdict(found, "0.75 × haproxy").met)
+        found["scenarios"]["64b"]["runs"]["ringway"] = [{"cpu_us": 15.02}]
+        missed = verdict(found, "0.75 × haproxy")
+        self.assertEqual((missed.met, missed.figure), (False, "0.7510"))
 
     def test_what_was_not_measured_has_no_verdict(self):
         self.assertIsNone(verdict(result(), "0.72 × nginx").met)
