@@ -10,7 +10,7 @@ use std::time::Duration;
 use ringway_core::message::{Blame, Cause, Fault, Framing, Stage};
 use ringway_core::wire::h1::chunked::{Decoder, Event};
 
-use crate::buffer::{Buffer, Buffers, LARGE, MEDIUM, SMALL};
+use crate::buffer::{Buffer, Buffers, LARGE, MEDIUM, SMALL, Size};
 use crate::pace::{Limit, Pace};
 use crate::socket::Reader;
 use crate::stream::{Part, Pieces, Source};
@@ -104,7 +104,8 @@ impl Incoming {
     }
 
     /// The reader, with what it has read and nobody has taken.
-    pub(crate) fn into_reader(self) -> (Reader, Vec<u8>) {
+    pub(crate) fn into_reader(mut self) -> (Reader, Vec<u8>) {
+        let _ = self.take_fetched();
         let unread = self.unread().to_vec();
         (self.reader, unread)
     }
@@ -117,6 +118,18 @@ impl Incoming {
     /// Whether something has arrived, or the end has.
     pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let ready = self.reader.poll_readable(cx);
+        if ready.is_ready() {
+            self.reader.expect_data();
+        }
+        ready
+    }
+
+    /// The same for who reads next, and so may be received for as long as there is no buffer.
+    pub(crate) fn poll_arrived(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.buffer.is_some() {
+            return self.poll_readable(cx);
+        }
+        let ready = self.reader.poll_fetched(cx, self.size());
         if ready.is_ready() {
             self.reader.expect_data();
         }
@@ -149,6 +162,9 @@ impl Incoming {
 
     /// Receives what is there now of a head: `None` for nothing, 0 for the end.
     pub(crate) fn receive_now(&mut self) -> Result<Option<usize>, Fault> {
+        if let Some(fetched) = self.take_fetched() {
+            return fetched.map(Some);
+        }
         self.make_room();
         let mut buffer = self.buffer.take().unwrap_or_else(|| self.page());
         let read = self.read_raw(&mut buffer[self.end..]);
@@ -159,9 +175,32 @@ impl Incoming {
         read
     }
 
+    /// Takes what was received already, if there is no buffer yet.
+    fn take_fetched(&mut self) -> Option<Result<usize, Fault>> {
+        if self.buffer.is_some() {
+            return None;
+        }
+        Some(match self.reader.take_fetched()? {
+            Ok((buffer, n)) => {
+                self.buffer = Some(buffer);
+                (self.start, self.end) = (0, n);
+                self.received += n as u64;
+                Ok(n)
+            }
+            Err(error) => Err(self.fault(&error)),
+        })
+    }
+
     /// Receives into the room behind what is unread.
     async fn read_on(&mut self) -> Result<usize, Fault> {
         if self.buffer.is_none() {
+            // Waits without a buffer.
+            if self.reader.is_drained() {
+                poll_fn(|cx| self.poll_arrived(cx)).await;
+            }
+            if let Some(fetched) = self.take_fetched() {
+                return fetched;
+            }
             self.buffer = Some(self.page());
         }
         let Some(buffer) = &mut self.buffer else { return Ok(0) };
@@ -200,6 +239,9 @@ impl Incoming {
     async fn read_tunnel(&mut self) -> Result<usize, Fault> {
         self.buffer = None;
         (self.start, self.end) = (0, 0);
+        if let Some(fetched) = self.take_fetched() {
+            return fetched;
+        }
         loop {
             self.burst += 1;
             if self.burst > BURST {
@@ -331,9 +373,16 @@ impl Incoming {
         Fault { stage, blame: self.peer, cause }
     }
 
-    /// A buffer to begin with. Endpoints send more than clients ask.
+    /// How large a buffer is to begin with. Endpoints send more than clients ask.
+    const fn size(&self) -> Size {
+        match self.peer {
+            Blame::Client => Size::Small,
+            _ => Size::Medium,
+        }
+    }
+
     fn page(&self) -> Buffer {
-        if self.peer == Blame::Client { self.buffers.small() } else { self.buffers.medium() }
+        self.buffers.of(self.size())
     }
 
     /// Sees to it that there is room for more of the body, without touching a head that is kept.
