@@ -67,7 +67,22 @@ impl<T> Shelf<T> {
     }
 }
 
+/// How large a buffer is to begin with.
+#[derive(Clone, Copy)]
+pub(crate) enum Size {
+    Small,
+    Medium,
+}
+
 impl Buffers {
+    /// A buffer of that size with arbitrary content.
+    pub(crate) fn of(&self, size: Size) -> Buffer {
+        match size {
+            Size::Small => self.small(),
+            Size::Medium => self.medium(),
+        }
+    }
+
     /// A buffer of [`SMALL`] bytes with arbitrary content.
     pub(crate) fn small(&self) -> Buffer {
         let bytes = self.0.borrow_mut().small.take();

@@ -20,11 +20,13 @@ mod access_log;
 mod admin;
 #[cfg(feature = "count-allocations")]
 pub mod allocations;
+mod batch;
 mod beliefs;
 mod buffer;
 mod clock;
 pub mod cpus;
 pub mod fds;
+mod fetch;
 mod grpc;
 mod h1;
 mod h2;

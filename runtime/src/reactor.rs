@@ -14,7 +14,10 @@ use std::task::{Context, Poll, Waker};
 use monoio::net::TcpStream;
 use slab::Slab;
 
+use crate::batch::Batch;
+use crate::buffer::{Buffers, Size};
 use crate::clock;
+use crate::fetch::{Fetch, Fetched};
 use crate::sends::{Sending, Sends};
 use crate::timers::Timers;
 use crate::turn::{Outlet, Turn};
@@ -35,6 +38,10 @@ pub(crate) struct Reactor {
     /// The event loop beneath is a ring.
     ring: bool,
     watched: RefCell<Slab<Watched>>,
+    /// What was received for readers that have not come for it yet. It is kept apart so that those
+    /// for whom there is nothing take no room for it.
+    fetched: RefCell<Slab<Fetched>>,
+    batch: Rc<Batch>,
     turn: Rc<Turn>,
 }
 
@@ -50,19 +57,31 @@ struct Watched {
     broken: bool,
     reader: Option<Waker>,
     writer: Option<Waker>,
+    fd: RawFd,
+    /// What comes is to be received for the reader, into a buffer of that size.
+    wanted: Option<Size>,
+    /// Where that is, once it was.
+    fetched: Option<u32>,
 }
 
 impl Reactor {
     /// A set for the calling thread, whose event loop is a `ring` or epoll; sockets made on it from
-    /// now on are registered there, and queue what is brief with `sends`. To be driven by
+    /// now on are registered there, and what many have to do is made by `batch`. To be driven by
     /// [`Self::drive`].
-    pub(crate) fn install(ring: bool, sends: Sends) -> io::Result<()> {
+    pub(crate) fn install(ring: bool, batch: Batch) -> io::Result<()> {
         // SAFETY: no memory is involved.
         let set = checked(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) })?;
         // SAFETY: epoll_create1 returned a new descriptor that nobody else owns.
         let set = unsafe { OwnedFd::from_raw_fd(set) };
-        let reactor =
-            Self { set, ring, watched: RefCell::default(), turn: Rc::new(Turn::new(sends)) };
+        let batch = Rc::new(batch);
+        let reactor = Self {
+            set,
+            ring,
+            watched: RefCell::default(),
+            fetched: RefCell::default(),
+            turn: Rc::new(Turn::new(Sends::new(Rc::clone(&batch)))),
+            batch,
+        };
         HERE.set(Some(Rc::new(reactor)));
         Ok(())
     }
@@ -77,7 +96,7 @@ impl Reactor {
 
     /// Registers a socket.
     pub(crate) fn watch(self: &Rc<Self>, fd: RawFd) -> io::Result<Watch> {
-        let key = self.watched.borrow_mut().insert(Watched::default());
+        let key = self.watched.borrow_mut().insert(Watched { fd, ..Watched::default() });
         let watch = Watch { reactor: Rc::clone(self), key };
         self.control(libc::EPOLL_CTL_ADD, fd, key)?;
         Ok(watch)
@@ -86,6 +105,7 @@ impl Reactor {
     /// Frees the places of sockets that are gone.
     pub(crate) fn trim(&self) {
         self.watched.borrow_mut().shrink_to_fit();
+        self.fetched.borrow_mut().shrink_to_fit();
         self.turn.trim();
     }
 
@@ -98,17 +118,23 @@ impl Reactor {
 
     /// Leads one turn after the other, for as long as the worker lives: wakes whoever waits for
     /// what has changed, then sends what they have queued. Under constant load the event loop
-    /// beneath may never get to its own timers, so every turn looks at `timers`.
+    /// beneath may never get to its own timers, so every turn looks at `timers`. What is received for
+    /// readers goes to `buffers`.
     ///
     /// # Errors
     /// When the event loop cannot take the set.
-    pub(crate) fn drive(self: Rc<Self>, timers: Timers) -> io::Result<impl Future<Output = ()>> {
+    pub(crate) fn drive(
+        self: Rc<Self>,
+        timers: Timers,
+        buffers: Buffers,
+    ) -> io::Result<impl Future<Output = ()>> {
         // The loop only ever polls it, so it does not matter that it takes it for a stream.
         let set = TcpStream::from_std(std::net::TcpStream::from(self.set.try_clone()?))?;
         monoio::spawn(Rc::clone(&self.turn).stand_last());
         Ok(async move {
             let mut batch = Vec::with_capacity(BATCH);
             let mut wakers = Vec::new();
+            let mut fetches = Vec::with_capacity(BATCH);
             let mut changed = pin!(None);
             loop {
                 // The wait outlasts a turn that somebody else has begun.
@@ -129,7 +155,7 @@ impl Reactor {
                 .await;
                 // Whatever is set off now may take this for the present.
                 timers.pass(clock::now());
-                self.collect(&mut batch, &mut wakers);
+                self.collect(&mut batch, &mut fetches, &buffers, &mut wakers);
                 wakers.drain(..).for_each(Waker::wake);
                 self.turn.pass(&mut wakers).await;
             }
@@ -145,8 +171,14 @@ impl Reactor {
         }
     }
 
-    /// Takes note of a batch of changes.
-    fn collect(&self, batch: &mut Vec<libc::epoll_event>, wakers: &mut Vec<Waker>) {
+    /// Takes note of a batch of changes, and receives for the readers that want it.
+    fn collect(
+        &self,
+        batch: &mut Vec<libc::epoll_event>,
+        fetches: &mut Vec<Fetch>,
+        buffers: &Buffers,
+        wakers: &mut Vec<Waker>,
+    ) {
         let room = batch.spare_capacity_mut();
         let (start, length) = (room.as_mut_ptr().cast(), BATCH as i32);
         // SAFETY: the batch has room for that many events.
@@ -156,21 +188,47 @@ impl Reactor {
         unsafe { batch.set_len(count) };
         let mut watched = self.watched.borrow_mut();
         for event in batch.drain(..) {
-            if let Some(watched) = watched.get_mut(event.u64 as usize) {
-                watched.note(event.events as i32, wakers);
+            let key = event.u64 as usize;
+            let Some(watched) = watched.get_mut(key) else { continue };
+            watched.note(event.events as i32);
+            if let Some(size) = watched.take_wanted() {
+                fetches.push(Fetch::new(key, watched.fd, buffers.of(size)));
+            } else {
+                watched.wake(wakers);
             }
+        }
+        self.batch.make(fetches);
+        for fetch in fetches.drain(..) {
+            let watched = &mut watched[fetch.key];
+            if let Some(fetched) = fetch.fetched() {
+                watched.readable = false;
+                watched.fetched = Some(self.fetched.borrow_mut().insert(fetched) as u32);
+            }
+            watched.wake(wakers);
         }
     }
 }
 
 impl Watched {
-    fn note(&mut self, events: i32, wakers: &mut Vec<Waker>) {
+    fn note(&mut self, events: i32) {
         let has = |wanted: i32| events & wanted != 0;
         self.broken |= has(libc::EPOLLERR | libc::EPOLLHUP);
         self.ended |= has(libc::EPOLLRDHUP);
         self.readable |= has(libc::EPOLLIN);
         self.writable |= has(libc::EPOLLOUT);
-        if self.readable || self.ended || self.broken {
+    }
+
+    /// How large a buffer to receive into for a reader that waits for it. What is about to end is
+    /// left to the reader, which also has to see the end.
+    const fn take_wanted(&mut self) -> Option<Size> {
+        if !self.readable || self.ended || self.broken || self.reader.is_none() {
+            return None;
+        }
+        self.wanted.take()
+    }
+
+    fn wake(&mut self, wakers: &mut Vec<Waker>) {
+        if self.readable || self.ended || self.broken || self.fetched.is_some() {
             wakers.extend(self.reader.take());
         }
         if self.writable || self.broken {
@@ -188,17 +246,44 @@ pub(crate) struct Watch {
 impl Watch {
     /// Whether there may be something to read, or an end, that was not told before.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.poll_reading(cx, None)
+    }
+
+    /// The same for who then takes what was received already, into a buffer of that size: see
+    /// [`Self::take_fetched`]. Whoever waits no longer, or otherwise, may still be received for, and
+    /// so has to take it before anything else is read.
+    pub(crate) fn poll_fetched(&self, cx: &mut Context<'_>, size: Size) -> Poll<()> {
+        if self.has_fetched() { Poll::Ready(()) } else { self.poll_reading(cx, Some(size)) }
+    }
+
+    /// Whether something was received for the reader.
+    pub(crate) fn has_fetched(&self) -> bool {
+        self.reactor.watched.borrow()[self.key].fetched.is_some()
+    }
+
+    fn poll_reading(&self, cx: &Context<'_>, wanted: Option<Size>) -> Poll<()> {
         let watched = &mut self.reactor.watched.borrow_mut()[self.key];
+        watched.wanted = None;
         if std::mem::take(&mut watched.readable) || watched.ended || watched.broken {
             return Poll::Ready(());
         }
+        watched.wanted = wanted;
         remember(&mut watched.reader, cx);
         Poll::Pending
+    }
+
+    /// What was received for the reader; from now on nothing is, unless it waits for it again.
+    pub(crate) fn take_fetched(&self) -> Option<Fetched> {
+        let watched = &mut self.reactor.watched.borrow_mut()[self.key];
+        watched.wanted = None;
+        let at = watched.fetched.take()?;
+        Some(self.reactor.fetched.borrow_mut().remove(at as usize))
     }
 
     /// Whether neither direction works any more; takes nothing from who waits to read.
     pub(crate) fn poll_broken(&self, cx: &Context<'_>) -> Poll<()> {
         let watched = &mut self.reactor.watched.borrow_mut()[self.key];
+        watched.wanted = None;
         if watched.broken {
             return Poll::Ready(());
         }
@@ -243,6 +328,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
+        drop(self.take_fetched());
         let watched = self.reactor.watched.borrow_mut().remove(self.key);
         // Dropping a waker may drop a task, and with it another watch.
         drop(watched);

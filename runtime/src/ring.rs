@@ -7,7 +7,7 @@ use monoio::time::TimeDriver;
 use monoio::{FusionRuntime, IoUringDriver, LegacyDriver, RuntimeBuilder};
 use ringway_config::Driver;
 
-use crate::sends;
+use crate::batch;
 
 /// A worker's event loop.
 pub(crate) type Loop = FusionRuntime<TimeDriver<IoUringDriver>, TimeDriver<LegacyDriver>>;
@@ -130,14 +130,17 @@ fn reason(error: &io::Error) -> String {
     format!("{error}{hint}")
 }
 
-/// A second ring for the calling thread's sends, of the kind that its loop stands on. Where there is
-/// none, or the kernel has no memory left for it, each send is a call of its own.
-pub(crate) fn for_sends(rung: Rung) -> Option<io_uring::IoUring> {
+/// A second ring for what the calling thread makes together, of the kind that its loop stands on.
+/// Where there is none, or the kernel has no memory left for it, each operation is a call of its own.
+pub(crate) fn for_batches(rung: Rung) -> Option<io_uring::IoUring> {
     if rung == Rung::Epoll {
         return None;
     }
-    let ring = rung.builder().build(sends::ENTRIES);
-    ring.inspect_err(|error| tracing::warn!(%error, "no ring for sends: one call for each")).ok()
+    let ring = rung.builder().build(batch::ENTRIES);
+    ring.inspect_err(
+        |error| tracing::warn!(%error, "no second ring: one call for each send and receive"),
+    )
+    .ok()
 }
 
 /// Builds the calling thread's loop; it must be the thread that will run it (SINGLE_ISSUER).

@@ -13,13 +13,13 @@ use ringway_config::Config;
 use ringway_discovery::mailbox::{self, Mailbox};
 
 use crate::access_log::AccessLog;
+use crate::batch::Batch;
 use crate::cpus;
 use crate::inbox::{self, Inbox, Letterbox};
 use crate::lines::Lines;
 use crate::metrics::{Driver, Registry};
 use crate::reactor::Reactor;
 use crate::ring::{self, Rung};
-use crate::sends::Sends;
 use crate::shares::Shares;
 use crate::state::Readiness;
 use crate::worker::{Start, Worker};
@@ -92,8 +92,8 @@ impl Seat {
             Err(error) => return drop(self.started.send(Err(error))),
         };
         tracing::info!(worker = index, driver = %report, "event loop");
-        let sends = Sends::new(ring::for_sends(report.rung));
-        if let Err(error) = Reactor::install(report.rung != Rung::Epoll, sends) {
+        let batch = Batch::new(ring::for_batches(report.rung));
+        if let Err(error) = Reactor::install(report.rung != Rung::Epoll, batch) {
             return drop(self.started.send(Err(error)));
         }
         let metrics = self.registry.worker(index);

@@ -1,5 +1,4 @@
-//! The sends of one turn: queued while everybody reads, then made together, by one system call on
-//! a ring of their own where there is one, else by one call each.
+//! The sends of one turn: queued while everybody reads, then made together.
 
 #![allow(unsafe_code, reason = "queued sends point at bytes of tasks that wait for them")]
 
@@ -9,25 +8,24 @@ use std::io::{self, IoSlice};
 use std::marker::PhantomData;
 use std::os::fd::RawFd;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use io_uring::{IoUring, opcode, squeue, types};
+use io_uring::{opcode, squeue, types};
 use slab::Slab;
 
+use crate::batch::{Batch, Operations};
 use crate::socket::calls::{SENDING, send};
 
 /// The most parts that one send has; what has more is not worth queueing.
 pub(crate) const PARTS: usize = 8;
-
-/// Sends handed to the kernel by one call: the entries of the ring.
-pub(crate) const ENTRIES: u32 = 128;
 
 /// What waits for the second half of a turn.
 pub(crate) struct Sends {
     waiting: RefCell<Slab<Waiting>>,
     /// Those that are not made yet, in the order in which they came.
     queue: RefCell<Vec<usize>>,
-    ring: RefCell<Option<IoUring>>,
+    batch: Rc<Batch>,
 }
 
 /// A send that somebody waits for.
@@ -55,17 +53,16 @@ impl Waiting {
 
     /// The same for a ring. It points into `self`, which must neither move nor go before the
     /// kernel has taken it.
-    fn entry(&mut self, key: usize) -> squeue::Entry {
+    fn entry(&mut self) -> squeue::Entry {
         let fd = types::Fd(self.fd);
-        let entry = if self.message.msg_iovlen == 1 {
+        if self.message.msg_iovlen == 1 {
             let [only, ..] = &self.parts;
             // A brief send is far below 4 GiB.
             opcode::Send::new(fd, only.iov_base.cast(), only.iov_len as u32).flags(SENDING).build()
         } else {
             self.message.msg_iov = self.parts.as_mut_ptr();
             opcode::SendMsg::new(fd, &raw const self.message).flags(SENDING as u32).build()
-        };
-        entry.user_data(key as u64)
+        }
     }
 
     /// The same by a call of its own.
@@ -80,17 +77,12 @@ impl Waiting {
             Err(error) => -error.raw_os_error().unwrap_or(libc::EIO),
         }
     }
-
-    fn done(&mut self, result: i32, wakers: &mut Vec<Waker>) {
-        self.result = Some(result);
-        wakers.extend(self.waker.take());
-    }
 }
 
 impl Sends {
-    /// With `ring`, sends go there; it must have been made on this thread.
-    pub(crate) fn new(ring: Option<IoUring>) -> Self {
-        Self { waiting: RefCell::default(), queue: RefCell::default(), ring: RefCell::new(ring) }
+    /// They are made by `batch`.
+    pub(crate) fn new(batch: Rc<Batch>) -> Self {
+        Self { waiting: RefCell::default(), queue: RefCell::default(), batch }
     }
 
     /// Queues a send of at most [`PARTS`] parts to `fd`, which stays open while its result is
@@ -111,19 +103,8 @@ impl Sends {
     /// Makes all queued sends, and says whom to wake.
     pub(crate) fn flush(&self, wakers: &mut Vec<Waker>) {
         let (mut queue, mut waiting) = (self.queue.borrow_mut(), self.waiting.borrow_mut());
-        let mut ring = self.ring.borrow_mut();
-        while let (Some(some), true) = (ring.as_mut(), queue.len() > 1) {
-            let count = queue.len().min(some.params().sq_entries() as usize);
-            if submit(some, &queue[..count], &mut waiting, wakers).is_err() {
-                // With it goes what it had not taken.
-                *ring = None;
-            }
-            queue.retain(|key| waiting[*key].result.is_none());
-        }
-        for key in queue.drain(..) {
-            let one = &mut waiting[key];
-            one.done(one.call(), wakers);
-        }
+        self.batch.make(&mut Due { queue: &queue, waiting: &mut waiting, wakers });
+        queue.clear();
     }
 
     /// Frees what a burst has needed.
@@ -140,33 +121,35 @@ impl Sends {
     }
 }
 
-/// Makes these sends by one call. None is on its way afterwards.
-fn submit(
-    ring: &mut IoUring,
-    keys: &[usize],
-    waiting: &mut Slab<Waiting>,
-    wakers: &mut Vec<Waker>,
-) -> io::Result<()> {
-    let mut queue = ring.submission();
-    for key in keys {
-        let entry = waiting[*key].entry(*key);
-        // SAFETY: what the entry points at lives in `waiting`, which nobody touches before the
-        // kernel is done, and in tasks that wait for the result.
-        unsafe { queue.push(&entry) }.map_err(|_| io::ErrorKind::QuotaExceeded)?;
+/// The sends of a turn, while they are made.
+struct Due<'a> {
+    queue: &'a [usize],
+    waiting: &'a mut Slab<Waiting>,
+    wakers: &'a mut Vec<Waker>,
+}
+
+impl Operations for Due<'_> {
+    fn count(&self) -> usize {
+        self.queue.len()
     }
-    drop(queue);
-    let mut left = keys.len();
-    while left > 0 {
-        match ring.submit_and_wait(left) {
-            Err(error) if error.kind() != io::ErrorKind::Interrupted => return Err(error),
-            _ => {}
-        }
-        for completion in ring.completion() {
-            waiting[completion.user_data() as usize].done(completion.result(), wakers);
-            left -= 1;
-        }
+
+    fn is_made(&self, at: usize) -> bool {
+        self.waiting[self.queue[at]].result.is_some()
     }
-    Ok(())
+
+    fn entry(&mut self, at: usize) -> squeue::Entry {
+        self.waiting[self.queue[at]].entry()
+    }
+
+    fn call(&mut self, at: usize) -> i32 {
+        self.waiting[self.queue[at]].call()
+    }
+
+    fn made(&mut self, at: usize, result: i32) {
+        let waiting = &mut self.waiting[self.queue[at]];
+        waiting.result = Some(result);
+        self.wakers.extend(waiting.waker.take());
+    }
 }
 
 /// The result of a queued send, as of a non-blocking call; 0 when it should be tried again at once.

@@ -125,6 +125,7 @@ mod tests {
     use monoio::{LegacyDriver, RuntimeBuilder};
 
     use super::*;
+    use crate::batch::Batch;
 
     /// Leads turns for ever, as the reactor does.
     async fn lead(turn: Rc<Turn>) {
@@ -136,7 +137,7 @@ mod tests {
     }
 
     fn begin(ring: Option<IoUring>) -> Rc<Turn> {
-        let turn = Rc::new(Turn::new(Sends::new(ring)));
+        let turn = Rc::new(Turn::new(Sends::new(Rc::new(Batch::new(ring)))));
         monoio::spawn(lead(Rc::clone(&turn)));
         monoio::spawn(Rc::clone(&turn).stand_last());
         turn

@@ -130,7 +130,7 @@ impl Worker {
         inbox: Inbox,
         finished: impl FnOnce() + 'static,
     ) -> io::Result<()> {
-        monoio::spawn(Reactor::here()?.drive(self.timers.clone())?);
+        monoio::spawn(Reactor::here()?.drive(self.timers.clone(), self.buffers.clone())?);
         let (wake, slot) = mailbox.split();
         monoio::spawn(Rc::clone(&self).adopt_snapshots(Wake::adopt(wake)?, slot));
         monoio::spawn(self.timers.clone().run());

@@ -1,6 +1,8 @@
 //! Messages coming in over one socket: bytes are received into a pooled buffer, and the body is
 //! handed on as slices of it. Between messages there is no buffer.
 
+mod receive;
+
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
@@ -10,7 +12,7 @@ use std::time::Duration;
 use ringway_core::message::{Blame, Cause, Fault, Framing, Stage};
 use ringway_core::wire::h1::chunked::{Decoder, Event};
 
-use crate::buffer::{Buffer, Buffers, LARGE, MEDIUM, SMALL};
+use crate::buffer::{Buffer, Buffers, LARGE, SMALL, Size};
 use crate::pace::{Limit, Pace};
 use crate::socket::Reader;
 use crate::stream::{Part, Pieces, Source};
@@ -104,7 +106,8 @@ impl Incoming {
     }
 
     /// The reader, with what it has read and nobody has taken.
-    pub(crate) fn into_reader(self) -> (Reader, Vec<u8>) {
+    pub(crate) fn into_reader(mut self) -> (Reader, Vec<u8>) {
+        let _ = self.take_fetched();
         let unread = self.unread().to_vec();
         (self.reader, unread)
     }
@@ -112,15 +115,6 @@ impl Incoming {
     /// All bytes received since the connection began.
     pub(crate) const fn received(&self) -> u64 {
         self.received
-    }
-
-    /// Whether something has arrived, or the end has.
-    pub(crate) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let ready = self.reader.poll_readable(cx);
-        if ready.is_ready() {
-            self.reader.expect_data();
-        }
-        ready
     }
 
     /// Lets the others have a turn before the next read.
@@ -141,104 +135,10 @@ impl Incoming {
         self.burst = 0;
     }
 
-    /// Receives more of a head; 0 is the end of the stream.
-    pub(crate) async fn receive(&mut self) -> Result<usize, Fault> {
-        self.make_room();
-        self.read_on().await
-    }
-
-    /// Receives what is there now of a head: `None` for nothing, 0 for the end.
-    pub(crate) fn receive_now(&mut self) -> Result<Option<usize>, Fault> {
-        self.make_room();
-        let mut buffer = self.buffer.take().unwrap_or_else(|| self.page());
-        let read = self.read_raw(&mut buffer[self.end..]);
-        self.buffer = Some(buffer);
-        if let Ok(Some(n)) = read {
-            self.end += n;
-        }
-        read
-    }
-
-    /// Receives into the room behind what is unread.
-    async fn read_on(&mut self) -> Result<usize, Fault> {
-        if self.buffer.is_none() {
-            self.buffer = Some(self.page());
-        }
-        let Some(buffer) = &mut self.buffer else { return Ok(0) };
-        let read = self.reader.read(&mut buffer[self.end..]).await;
-        let n = read.map_err(|e| self.fault(&e))?;
-        self.end += n;
-        self.received += n as u64;
-        Ok(n)
-    }
-
-    /// Sees to it that the buffer has space behind what is unread.
-    fn make_room(&mut self) {
-        let Some(buffer) = &mut self.buffer else { return };
-        if self.end < buffer.len() {
-            return;
-        }
-        if self.start > 0 {
-            buffer.copy_within(self.start..self.end, 0);
-        } else {
-            let mut large = self.buffers.large();
-            large[..self.end].copy_from_slice(&buffer[..self.end]);
-            *buffer = large;
-        }
-        (self.start, self.end) = (0, self.end - self.start);
-    }
-
     /// Forgets everything that is left.
     pub(crate) fn discard(&mut self) {
         self.start = self.end;
         self.release();
-    }
-
-    /// Reads on in a tunnel. What is read at once begins small and grows while reads fill it, so
-    /// that whoever waits for a slow peer with little in hand holds little; while nothing comes,
-    /// nothing is held. 0 is the end.
-    async fn read_tunnel(&mut self) -> Result<usize, Fault> {
-        self.buffer = None;
-        (self.start, self.end) = (0, 0);
-        loop {
-            self.burst += 1;
-            if self.burst > BURST {
-                // One busy stream must not keep the others waiting: go round the loop once.
-                self.reader.expect_nothing();
-            }
-            if self.reader.is_drained() {
-                self.burst = 0;
-                self.reader.readable().await;
-            }
-            let mut buffer = match self.full_reads {
-                0 => self.buffers.small(),
-                1 => self.buffers.medium(),
-                _ => self.buffers.large(),
-            };
-            if let Some(n) = self.read_raw(&mut buffer)? {
-                self.full_reads = match self.full_reads {
-                    size if n == buffer.len() => (size + 1).min(2),
-                    2 if n < MEDIUM => 1,
-                    1 if n < SMALL => 0,
-                    same => same,
-                };
-                self.end = n;
-                self.buffer = Some(buffer);
-                return Ok(n);
-            }
-        }
-    }
-
-    /// Reads what is there, past any buffer: `None` for nothing, 0 for the end.
-    fn read_raw(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, Fault> {
-        match self.reader.try_read(buffer) {
-            Ok(n) => {
-                self.received += n as u64;
-                Ok(Some(n))
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
-            Err(error) => Err(self.fault(&error)),
-        }
     }
 
     /// Takes a head of `length` bytes: what follows is a body of that framing.
@@ -331,9 +231,16 @@ impl Incoming {
         Fault { stage, blame: self.peer, cause }
     }
 
-    /// A buffer to begin with. Endpoints send more than clients ask.
+    /// How large a buffer is to begin with. Endpoints send more than clients ask.
+    const fn size(&self) -> Size {
+        match self.peer {
+            Blame::Client => Size::Small,
+            _ => Size::Medium,
+        }
+    }
+
     fn page(&self) -> Buffer {
-        if self.peer == Blame::Client { self.buffers.small() } else { self.buffers.medium() }
+        self.buffers.of(self.size())
     }
 
     /// Sees to it that there is room for more of the body, without touching a head that is kept.

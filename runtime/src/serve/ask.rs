@@ -64,7 +64,7 @@ impl Ask {
     }
 
     pub(super) fn poll_readable(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.incoming.poll_readable(cx)
+        self.incoming.poll_arrived(cx)
     }
 
     /// Reads a head and opens its exchange in `place`, so that it is written once and not handed

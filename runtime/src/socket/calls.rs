@@ -17,7 +17,7 @@ pub(super) fn poll(fd: RawFd, events: libc::c_short) -> libc::c_short {
 // recv and send go straight to the kernel: libc's wrappers are cancellation points, which costs
 // every call of a process with threads.
 
-pub(super) fn recv(fd: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
+pub(crate) fn recv(fd: RawFd, buffer: &mut [u8], flags: i32) -> io::Result<usize> {
     // SAFETY: what is initialised stays so, as the kernel only ever writes bytes.
     let buffer = unsafe { &mut *(std::ptr::from_mut(buffer) as *mut [MaybeUninit<u8>]) };
     recv_uninit(fd, buffer, flags)

@@ -19,6 +19,7 @@ use std::task::{Context, Poll};
 
 use calls::{poll, recv, send};
 
+use crate::buffer::{Buffer, Size};
 use crate::reactor::{Reactor, Watch};
 use crate::sends::Sending;
 use crate::turn::Outlet;
@@ -69,6 +70,27 @@ impl Reader {
             }
         }
         self.shared.watch.poll_readable(cx)
+    }
+
+    /// As [`Self::poll_readable`], for who then asks [`Self::take_fetched`] before anything else:
+    /// what comes may have been received already, into a buffer of that size.
+    pub(crate) fn poll_fetched(&mut self, cx: &mut Context<'_>, size: Size) -> Poll<()> {
+        if !self.drained && !self.shared.watch.has_fetched() {
+            return self.poll_readable(cx);
+        }
+        self.shared.watch.poll_fetched(cx, size)
+    }
+
+    /// What was received already: the buffer, and how many bytes from its start; 0 is the end.
+    pub(crate) fn take_fetched(&mut self) -> Option<io::Result<(Buffer, usize)>> {
+        let fetched = self.shared.watch.take_fetched()?;
+        Some(match usize::try_from(fetched.result) {
+            Ok(n) => {
+                self.drained = n < fetched.buffer.len();
+                Ok((fetched.buffer, n))
+            }
+            Err(_) => Err(io::Error::from_raw_os_error(-fetched.result)),
+        })
     }
 
     /// See [`Self::poll_readable`].
