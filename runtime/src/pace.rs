@@ -1,9 +1,10 @@
 //! The time limits that one client connection is under right now, whoever set them: the soonest
 //! counts, and says what has gone wrong.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -91,5 +92,97 @@ impl Pace {
 
     fn rearm(&self) {
         self.alarm.set(self.soonest().map_or(Instant::NEVER, |(deadline, _)| deadline));
+    }
+}
+
+/// Free ones kept at the most.
+const KEEP: usize = 4096;
+
+/// Limits that nobody is under, kept for whoever comes next: with their memory they keep their
+/// place in the wheel, which a deadline that is moved does not have to leave.
+#[derive(Clone, Default)]
+pub(crate) struct Paces(Rc<Free>);
+
+#[derive(Default)]
+struct Free {
+    paces: RefCell<Vec<Rc<Pace>>>,
+    /// The fewest there were since the last trim: so many were not needed.
+    spare: Cell<usize>,
+}
+
+impl Paces {
+    /// No limits, on the wheel of this worker.
+    pub(crate) fn lend(&self, timers: &Timers) -> Lent {
+        let mut paces = self.0.paces.borrow_mut();
+        let kept = paces.pop();
+        self.0.spare.set(self.0.spare.get().min(paces.len()));
+        drop(paces);
+        Lent { pace: kept.unwrap_or_else(|| Rc::new(Pace::new(timers))), home: self.clone() }
+    }
+
+    /// Frees what nobody has needed since the last trim; how many that were.
+    pub(crate) fn trim(&self) -> usize {
+        let mut paces = self.0.paces.borrow_mut();
+        let freed = paces.drain(..self.0.spare.get()).len();
+        self.0.spare.set(paces.len());
+        freed
+    }
+}
+
+/// Limits that go home when this is dropped, unless somebody else still holds them.
+pub(crate) struct Lent {
+    pace: Rc<Pace>,
+    home: Paces,
+}
+
+impl std::ops::Deref for Lent {
+    type Target = Rc<Pace>;
+
+    fn deref(&self) -> &Rc<Pace> {
+        &self.pace
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        if Rc::strong_count(&self.pace) > 1 {
+            return;
+        }
+        self.pace.clear_all();
+        self.pace.alarm.forget();
+        let mut paces = self.home.0.paces.borrow_mut();
+        if paces.len() < KEEP {
+            paces.push(Rc::clone(&self.pace));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_core::message::{Cause, Stage};
+
+    use super::*;
+
+    #[test]
+    fn who_comes_next_is_under_no_limit_of_the_last() {
+        let (timers, paces) = (Timers::default(), Paces::default());
+        let late = Fault::us(Stage::Reply, Cause::RequestTimeout);
+        let first = paces.lend(&timers);
+        first.set(Limit::Up, Instant::ZERO, late);
+        let held = Rc::clone(&first);
+        let second = paces.lend(&timers);
+        second.set(Limit::Down, Instant::ZERO, late);
+        drop((first, second));
+        assert_eq!(paces.0.paces.borrow().len(), 1, "one is still held");
+        let again = paces.lend(&timers);
+        assert!(again.limits.iter().all(|limit| limit.get().is_none()));
+        let mut nobody = Context::from_waker(std::task::Waker::noop());
+        assert!(again.poll_expired(&mut nobody).is_pending());
+        assert!(held.poll_expired(&mut nobody).is_ready());
+        drop(again);
+        paces.trim();
+        assert_eq!(paces.0.paces.borrow().len(), 1, "it was needed since");
+        paces.trim();
+        assert_eq!(paces.0.paces.borrow().len(), 0);
     }
 }

@@ -229,6 +229,13 @@ impl Alarm {
         Poll::Pending
     }
 
+    /// Nobody waits for it any more.
+    pub(crate) fn forget(&self) {
+        let waker = self.wheel.entries.borrow_mut()[self.key].waker.take();
+        // Dropping a waker may drop a task, and with it another alarm.
+        drop(waker);
+    }
+
     /// Waits for the deadline.
     pub(crate) async fn passed(&self) {
         poll_fn(|cx| self.poll(cx)).await;

@@ -27,6 +27,7 @@ use crate::h2::Carriers;
 use crate::inbox::{Command, Inbox, Letterbox};
 use crate::memory;
 use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
+use crate::pace::Paces;
 use crate::pool::Pool;
 use crate::pooled::Blocks;
 use crate::reactor::Reactor;
@@ -59,6 +60,7 @@ pub(crate) struct Worker {
     pub(crate) timers: Timers,
     pub(crate) blocks: Blocks,
     pub(crate) stream_blocks: Blocks,
+    pub(crate) paces: Paces,
     pub(crate) recorder: Recorder,
     pub(crate) shares: Arc<Shares>,
     pub(crate) letterboxes: Arc<[Letterbox]>,
@@ -102,6 +104,7 @@ impl Worker {
             timers: Timers::default(),
             blocks: Blocks::default(),
             stream_blocks: Blocks::default(),
+            paces: Paces::default(),
             recorder: Recorder::new(start.metrics, start.access_log),
             shares: start.shares,
             letterboxes: start.letterboxes,
@@ -301,7 +304,8 @@ impl Worker {
             alarm.passed().await;
             let busy = self.busy.replace(false);
             self.recorder.flush();
-            let freed = self.buffers.trim() + self.blocks.trim() + self.stream_blocks.trim();
+            let blocks = self.blocks.trim() + self.stream_blocks.trim() + self.paces.trim();
+            let freed = self.buffers.trim() + blocks;
             self.publish_beliefs();
             if !busy && freed == 0 {
                 self.give_back();

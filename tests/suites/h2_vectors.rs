@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use ringway_tests::client::Client;
 use ringway_tests::h2::judge::{Evidence, judge};
-use ringway_tests::h2::session::Session;
+use ringway_tests::h2::session::{Session, code};
 use ringway_tests::h2::vector::{self, Case};
 use ringway_tests::h2::wire::{frame, kind};
 use ringway_tests::matrix;
@@ -26,7 +26,7 @@ use ringway_tests::proxy::Proxy;
 use ringway_tests::settings::Settings;
 use ringway_tests::strict::End;
 
-matrix!(every_case, every_flood);
+matrix!(every_case, every_flood, provoked_resets_have_an_allowance);
 
 const LANES: usize = 8;
 /// What a flood has to be over in. The proxy's time-outs are a few seconds; a starved machine takes
@@ -331,4 +331,20 @@ fn attack(
             thread::sleep(Duration::from_millis(50));
         }
     })
+}
+
+/// The crate below counts what it resets for a connection's whole life, eight times as many; what
+/// the configuration allows at once is counted in what is sent.
+fn provoked_resets_have_an_allowance(cell: Cell) {
+    let origin = Origin::echo("o");
+    let settings = Settings::front(&[origin.address]).more("http2: {stream_errors: 20}");
+    let proxy = Proxy::start(cell, settings);
+    let mut session = Session::connect(proxy.web());
+    for _ in 0..60 {
+        session.open("GET", "/", &[("connection", "close")], true);
+    }
+    assert!(session.ends_within(OVER));
+    assert_eq!(session.goaway(), Some(code::ENHANCE_YOUR_CALM));
+    let cause = [("cause", "stream errors flood")];
+    assert!(proxy.metrics().sum("ringway_http2_closed_total", &cause) > 0.0);
 }

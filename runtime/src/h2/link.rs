@@ -252,6 +252,7 @@ impl Link {
             std::task::ready!(self.poll_send(cx))?;
             taken = self.outbox.borrow_mut().gather(parts);
         }
+        self.follow_sent(parts, taken);
         if !self.asked.replace(true) {
             let driver = &mut *self.driver.borrow_mut();
             if driver.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {

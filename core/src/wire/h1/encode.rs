@@ -140,18 +140,22 @@ pub fn chunk_size(len: u64, out: &mut [u8; 18]) -> usize {
 }
 
 /// Appends a number in decimal.
-pub fn decimal(mut n: u64, out: &mut Vec<u8>) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
+pub fn decimal(n: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(digits(n, &mut [0; 20]));
+}
+
+/// Writes a number in decimal to the end of `room`; what was written.
+pub fn digits(mut n: u64, room: &mut [u8; 20]) -> &[u8] {
+    let mut at = room.len();
     loop {
         at -= 1;
-        digits[at] = b'0' + (n % 10) as u8;
+        room[at] = b'0' + (n % 10) as u8;
         n /= 10;
         if n == 0 {
             break;
         }
     }
-    out.extend_from_slice(&digits[at..]);
+    &room[at..]
 }
 
 /// An upper bound of what copying `fields` takes; `lines` holds them as they came.

@@ -1,11 +1,13 @@
 //! Writes heads as header lists: each field is handed to the caller in order, its name as it came
 //! (the field section's own type puts it into lower case).
 
+use arrayvec::ArrayVec;
+
 use super::trailers;
 use crate::message::{Field, Framing, RequestHead, ResponseHead, Tag, Version};
 use crate::policy::forward::{RequestEdits, ResponseEdits};
 use crate::wire::h1::answer::Local;
-use crate::wire::h1::encode::{decimal, may_modify, request_added, request_passes};
+use crate::wire::h1::encode::{digits, may_modify, request_added, request_passes};
 use crate::wire::h1::names::tag;
 use crate::wire::websocket;
 
@@ -22,14 +24,12 @@ pub fn request(
         }
     }
     if let Framing::Length(n) = edits.framing {
-        let mut digits = Vec::with_capacity(20);
-        decimal(n, &mut digits);
-        write(b"content-length", &digits);
+        write(b"content-length", digits(n, &mut [0; 20]));
     }
     if edits.te_trailers {
         write(b"te", b"trailers");
     }
-    let mut added = Vec::new();
+    let mut added = Vec::with_capacity(256);
     request_added(head, edits, &mut added);
     trailers::fields(&added).for_each(|(name, value)| write(name, value));
 }
@@ -78,11 +78,7 @@ pub fn response(
     match edits.framing {
         // A stream says by itself that nothing follows; only what was said is said again.
         Framing::Length(0) if !stated && head.version == Version::Http2 => {}
-        Framing::Length(n) => {
-            let mut digits = Vec::with_capacity(20);
-            decimal(n, &mut digits);
-            write(b"content-length", &digits);
-        }
+        Framing::Length(n) => write(b"content-length", digits(n, &mut [0; 20])),
         Framing::None | Framing::Chunked | Framing::Close => {}
     }
     if let Some(name) = edits.via {
@@ -107,11 +103,13 @@ fn passes(field: &Field<'_>, edits: &ResponseEdits<'_>) -> bool {
 
 /// RFC 9110 7.6.3.
 fn via(received: Version, name: &str, write: &mut impl FnMut(&[u8], &[u8])) {
-    let mut value = Vec::with_capacity(4 + name.len());
-    value.extend_from_slice(received.number().as_bytes());
-    value.push(b' ');
-    value.extend_from_slice(name.as_bytes());
-    write(b"via", &value);
+    let mut value = ArrayVec::<u8, 64>::new();
+    let pieces = [received.number().as_bytes(), b" ", name.as_bytes()];
+    if pieces.iter().all(|piece| value.try_extend_from_slice(piece).is_ok()) {
+        write(b"via", &value);
+    } else {
+        write(b"via", &pieces.concat());
+    }
 }
 
 /// Hands over the fields of a response that the proxy makes itself.
@@ -129,9 +127,7 @@ pub fn answer(local: &Local<'_>, mut write: impl FnMut(&[u8], &[u8])) {
         if !local.content.is_empty() {
             write(b"content-type", b"text/plain; charset=utf-8");
         }
-        let mut digits = Vec::with_capacity(20);
-        decimal(local.content.len() as u64, &mut digits);
-        write(b"content-length", &digits);
+        write(b"content-length", digits(local.content.len() as u64, &mut [0; 20]));
     }
 }
 
@@ -142,9 +138,7 @@ pub fn grpc_answer(local: &Local<'_>, code: u8, mut write: impl FnMut(&[u8], &[u
         write(b"date", date.as_bytes());
     }
     write(b"content-type", b"application/grpc");
-    let mut digits = Vec::with_capacity(3);
-    decimal(code.into(), &mut digits);
-    write(b"grpc-status", &digits);
+    write(b"grpc-status", digits(code.into(), &mut [0; 20]));
     if let Some(cause) = local.cause {
         write(b"grpc-message", cause.as_bytes());
         write(b"l5d-proxy-error", cause.as_bytes());

@@ -102,6 +102,8 @@ pub struct Frames {
     allowances: Allowances,
     left: [u32; Flood::COUNT],
     refilled: Instant,
+    /// What traffic gives back to control frames, until one comes.
+    earned: u32,
     /// What has come of the next frame's header.
     header: [u8; FRAME_HEADER],
     come: usize,
@@ -109,6 +111,8 @@ pub struct Frames {
     skip: u32,
     /// The frame passed over is part of a header block, or one has not ended yet.
     block: bool,
+    /// Header blocks that have come, wrapping around.
+    blocks: u32,
     settled: bool,
 }
 
@@ -130,10 +134,12 @@ impl Frames {
             allowances,
             left,
             refilled: now,
+            earned: 0,
             header: [0; FRAME_HEADER],
             come: 0,
             skip: 0,
             block: false,
+            blocks: 0,
             settled: false,
         }
     }
@@ -148,6 +154,13 @@ impl Frames {
     #[must_use]
     pub const fn is_in_block(&self) -> bool {
         self.block
+    }
+
+    /// Whole header blocks that have come: each may be a request, and no request is none of them.
+    /// Wraps around.
+    #[must_use]
+    pub const fn blocks(&self) -> u32 {
+        self.blocks
     }
 
     /// Follows what was received.
@@ -167,7 +180,11 @@ impl Frames {
                 continue;
             }
             let length = bytes.len().min(FRAME_HEADER - self.come);
-            self.header[self.come..self.come + length].copy_from_slice(&bytes[..length]);
+            if let (FRAME_HEADER, Some(header)) = (length, bytes.first_chunk()) {
+                self.header = *header;
+            } else {
+                self.header[self.come..self.come + length].copy_from_slice(&bytes[..length]);
+            }
             self.come += length;
             bytes = &bytes[length..];
             if self.come == FRAME_HEADER {
@@ -181,7 +198,7 @@ impl Frames {
     }
 
     /// The peer was sent a head, or DATA of `bytes`, and may answer that with control frames.
-    pub fn sent(&mut self, bytes: usize) {
+    pub const fn sent(&mut self, bytes: usize) {
         self.earn(4 + (bytes >> 12) as u32);
     }
 
@@ -226,6 +243,7 @@ impl Frames {
             self.block = true;
         }
         let Some(kind) = Flood::of(kind) else { return Ok(()) };
+        self.give_back();
         let left = &mut self.left[kind as usize];
         *left = left.checked_sub(1).ok_or(kind)?;
         Ok(())
@@ -236,10 +254,18 @@ impl Frames {
         let [_, _, _, kind, flags, ..] = self.header;
         if self.skip == 0 && matches!(kind, 1 | 9) && flags & END_HEADERS != 0 {
             self.block = false;
+            self.blocks = self.blocks.wrapping_add(1);
         }
     }
 
-    fn earn(&mut self, some: u32) {
+    const fn earn(&mut self, some: u32) {
+        self.earned = self.earned.saturating_add(some);
+    }
+
+    /// Gives back what was earned. Heads and bodies are many, control frames are few, and what is
+    /// given back together comes to the same.
+    fn give_back(&mut self) {
+        let some = std::mem::take(&mut self.earned);
         for left in &mut self.left[..Flood::CONTROL] {
             *left = left.saturating_add(some).min(self.allowances.control);
         }
@@ -361,6 +387,7 @@ mod tests {
                 }
             }
             assert!(frames.is_settled() && !frames.is_in_block(), "{size}");
+            assert_eq!(frames.blocks(), 1, "{size}");
             assert_eq!((frames.skip, frames.come), (0, 0));
         }
     }

@@ -37,7 +37,11 @@ impl Sent {
             let reset = self.come >= FRAME_HEADER;
             let wanted = if reset { self.begun.len() } else { FRAME_HEADER };
             let length = bytes.len().min(wanted - self.come);
-            self.begun[self.come..self.come + length].copy_from_slice(&bytes[..length]);
+            if let (FRAME_HEADER, Some(header)) = (length, bytes.first_chunk::<FRAME_HEADER>()) {
+                self.begun[..FRAME_HEADER].copy_from_slice(header);
+            } else {
+                self.begun[self.come..self.come + length].copy_from_slice(&bytes[..length]);
+            }
             self.come += length;
             bytes = &bytes[length..];
             if self.come == wanted {

@@ -14,7 +14,6 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use ::h2::Reason;
-use ringway_config::Http2;
 use ringway_core::message::{Cause, Fault, Stage};
 
 use crate::accept::Entrance;
@@ -31,49 +30,47 @@ use stream::Stream;
 type Connection = ::h2::server::Connection<Wire, Chunk>;
 type Request = (http::Request<::h2::RecvStream>, ::h2::server::SendResponse<Chunk>);
 
-/// Serves a client that speaks HTTP/2, until either side ends the connection.
-pub(crate) async fn serve(
-    worker: &Rc<Worker>,
-    entrance: &Rc<Entrance>,
+/// Serves a client that speaks HTTP/2, until either side ends the connection. What begins and ends
+/// it has memory of its own: most of the time, a connection does neither.
+pub(crate) fn serve<'a>(
+    worker: &'a Rc<Worker>,
+    entrance: &'a Rc<Entrance>,
     parts: Parts,
     peer: SocketAddr,
-) {
+) -> impl Future<Output = ()> + 'a {
     let (reader, early) = parts.incoming.into_reader();
     let halves = (reader, parts.outgoing.into_writer());
-    let settings = worker.settings();
+    let limits = &worker.settings().http2;
     let is_peer = entrance.settings.borrow().peers.contains(peer.ip());
-    let watch = watch_client(&settings.http2, is_peer);
-    let link = Link::new(halves, early, watch, (settings.http2.send_bytes, &worker.buffers));
+    let watch = watch_client(limits, is_peer);
+    let link = Link::new(halves, early, watch, (limits.send_bytes, &worker.buffers));
+    let place = Place { worker, entrance, peer, is_peer };
+    async move {
+        let begun = Box::pin(begin(place, &link)).await;
+        match begun.map(|connection| Box::new(Driver::new(place, &link, connection))) {
+            Some(mut driver) => driver.drive().await,
+            None => count(&link, entrance, &Cell::new((0, 0))),
+        }
+        Box::pin(linger(&link, worker)).await;
+    }
+}
+
+/// Shakes hands with the client.
+async fn begin(place: Place<'_>, link: &Rc<Link>) -> Option<Connection> {
+    let worker = place.worker;
+    let settings = worker.settings();
     let pace = Pace::new(&worker.timers);
     let late = Fault::client(Stage::Head, Cause::IdleTimeout);
     pace.within(Limit::Request, settings.timeouts.head, late);
-    // Apart, because it is gone when the connection has begun.
-    let mut shake = Box::pin(server(&settings, is_peer).handshake(Wire(Rc::clone(&link))));
-    let driver = match pace.keep(shake.as_mut()).await {
-        Ok(Ok(connection)) => {
-            let place = Place { worker, entrance, peer, is_peer };
-            Some(Box::new(Driver::new(place, &link, connection, &settings)))
-        }
-        Ok(Err(error)) => {
-            if error.is_library() {
-                worker.metrics().count(closed::failed(&error));
-            }
-            // Without a GOAWAY: it may be no HTTP/2 (RFC 9113 3.4).
-            link.shutdown();
-            None
-        }
-        Err(_) => {
-            link.shutdown();
-            None
-        }
-    };
-    drop(shake);
-    pace.clear_all();
-    if let Some(mut driver) = driver {
-        driver.drive().await;
+    let shake = pin!(server(&settings, place.is_peer).handshake(Wire(Rc::clone(link))));
+    match pace.keep(shake).await {
+        Ok(Ok(connection)) => return Some(connection),
+        Ok(Err(error)) if error.is_library() => worker.metrics().count(closed::failed(&error)),
+        Ok(Err(_)) | Err(_) => {}
     }
-    count(&link, entrance, &Cell::new((0, 0)));
-    linger(&link, &pace).await;
+    // Without a GOAWAY: it may be no HTTP/2 (RFC 9113 3.4).
+    link.shutdown();
+    None
 }
 
 /// Tells the metrics what has passed since the last time.
@@ -85,7 +82,8 @@ fn count(link: &Link, entrance: &Entrance, counted: &Cell<(u64, u64)>) {
 }
 
 /// Lets the client finish, now that our direction has ended.
-async fn linger(link: &Link, pace: &Pace) {
+async fn linger(link: &Link, worker: &Worker) {
+    let pace = Pace::new(&worker.timers);
     pace.within(Limit::Request, LINGER, Fault::client(Stage::Relay, Cause::IdleTimeout));
     let drained = pin!(async {
         for _ in 0..LINGER_READS {
@@ -142,26 +140,23 @@ struct Driver<'a> {
     connection: Connection,
     open: Rc<Open>,
     limits: Limits,
-    http2: Http2,
+    settings: Rc<Settings>,
     counted: Cell<(u64, u64)>,
+    /// Requests taken, wrapping around.
+    taken: u32,
     leaving: bool,
     /// The last word was said.
     closing: bool,
 }
 
 impl<'a> Driver<'a> {
-    fn new(
-        place: Place<'a>,
-        link: &'a Rc<Link>,
-        connection: Connection,
-        settings: &Settings,
-    ) -> Self {
+    fn new(place: Place<'a>, link: &'a Rc<Link>, connection: Connection) -> Self {
         let open = Rc::<Open>::default();
-        let limits = Limits::new(&place.worker.timers, settings);
+        let settings = place.worker.settings();
+        let limits = Limits::new(&place.worker.timers, &settings);
         let counted = Cell::new((0, 0));
-        let http2 = settings.http2.clone();
-        let (leaving, closing) = (false, false);
-        Self { place, link, connection, open, limits, http2, counted, leaving, closing }
+        let (taken, leaving, closing) = (0, false, false);
+        Self { place, link, connection, open, limits, settings, counted, taken, leaving, closing }
     }
 
     async fn drive(&mut self) {
@@ -183,22 +178,29 @@ impl<'a> Driver<'a> {
         }
         loop {
             match self.connection.poll_accept(cx) {
-                Poll::Ready(Some(Ok(request))) => self.begin(request),
+                Poll::Ready(Some(Ok(request))) => {
+                    self.begin(request);
+                    self.taken = self.taken.wrapping_add(1);
+                    // It has read and written all it can before it hands out a request: when that
+                    // was the last, to be told once more that there is nothing is not worth a poll.
+                    if self.taken != self.link.frames(|frames| frames.blocks()) {
+                        continue;
+                    }
+                }
                 Poll::Ready(None) => return Poll::Ready(()),
                 Poll::Ready(Some(Err(error))) => {
                     self.failed(&error);
                     return Poll::Ready(());
                 }
-                Poll::Pending => {
-                    if self.look_around(cx).is_ready() {
-                        return Poll::Ready(());
-                    }
-                    let again = self.link.poll_rest(cx);
-                    if !std::mem::take(&mut self.limits.again) && !again {
-                        count(self.link, self.place.entrance, &self.counted);
-                        return Poll::Pending;
-                    }
-                }
+                Poll::Pending => {}
+            }
+            if self.look_around(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            let again = self.link.poll_rest(cx);
+            if !std::mem::take(&mut self.limits.again) && !again {
+                count(self.link, self.place.entrance, &self.counted);
+                return Poll::Pending;
             }
         }
     }
@@ -255,7 +257,7 @@ impl<'a> Driver<'a> {
             tracing::debug!(peer = %self.place.peer, ?flood, "a peer asks too much");
             return true;
         }
-        is_worn(self.link, &self.http2, self.place.is_peer)
+        is_worn(self.link, &self.settings.http2, self.place.is_peer)
     }
 
     /// Says the last word, for which there is a moment.

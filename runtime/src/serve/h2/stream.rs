@@ -13,7 +13,7 @@ use super::reply::Reply;
 use crate::accept::Entrance;
 use crate::exchange::{self, Exchange};
 use crate::h2::{Chunk, Link, Outgoing, Sender};
-use crate::pace::Pace;
+use crate::pace::{Lent, Pace};
 use crate::stream::Client;
 use crate::worker::Worker;
 
@@ -21,8 +21,9 @@ use crate::worker::Worker;
 pub(super) struct Stream {
     ask: Ask,
     reply: Reply,
-    pace: Rc<Pace>,
     link: Rc<Link>,
+    /// The last to be dropped: the others hold it too.
+    pace: Lent,
 }
 
 impl Stream {
@@ -33,14 +34,14 @@ impl Stream {
         (worker, via): (&Worker, bool),
     ) -> Self {
         let settings = worker.settings();
-        let pace = Rc::new(Pace::new(&worker.timers));
+        let pace = worker.paces.lend(&worker.timers);
         let sender = Sender::respond(respond);
         let outgoing = Outgoing::new(Rc::clone(&sender), Rc::clone(link), Blame::Client);
         let mut ask = Ask::new(request, sender, is_peer);
         let mut reply = Reply::new(outgoing, via);
         ask.under(&pace, settings.timeouts.body_idle);
         reply.under(&pace, settings.timeouts.body_idle);
-        Self { ask, reply, pace, link: Rc::clone(link) }
+        Self { ask, reply, link: Rc::clone(link), pace }
     }
 
     /// Serves the stream to its end.
