@@ -15,7 +15,7 @@ use ringway_core::message::{Blame, Cause, Fault, Stage};
 use ringway_core::wire::h2::trailers;
 
 use super::chunk::Chunk;
-use super::fault::fault;
+use super::fault::{fault, reset};
 use super::head::append;
 use super::link::Link;
 use crate::pace::{Limit, Pace};
@@ -210,11 +210,7 @@ impl Outgoing {
     fn poll_room(&self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Fault>> {
         let Poll::Ready(share) = self.link.poll_room(wanted, cx) else {
             // Nothing else would tell that nobody wants it any more.
-            return match self.sender.poll_reset(cx) {
-                Poll::Ready(Ok(_)) => Poll::Ready(Err(self.broken(Cause::Reset))),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(self.fault(&error))),
-                Poll::Pending => Poll::Pending,
-            };
+            return self.poll_given_up(cx).map(Err);
         };
         let window = self.sender.with(|stream| {
             stream.reserve_capacity(share);
@@ -227,9 +223,20 @@ impl Outgoing {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(Some(Ok(window)))) => Poll::Ready(Ok(window.min(share))),
             Some(Poll::Ready(Some(Err(error)))) => Poll::Ready(Err(self.fault(&error))),
-            Some(Poll::Ready(None)) => Poll::Ready(Err(self.broken(Cause::Reset))),
+            Some(Poll::Ready(None)) => Poll::Ready(Err(match self.poll_given_up(cx) {
+                Poll::Ready(fault) => fault,
+                Poll::Pending => self.broken(Cause::Closed),
+            })),
             None => Poll::Ready(Err(self.broken(Cause::Panic))),
         }
+    }
+
+    /// Why the peer does not want it any more.
+    fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<Fault> {
+        self.sender.poll_reset(cx).map(|gone| match gone {
+            Ok(reason) => self.broken(reset(Some(reason))),
+            Err(error) => self.fault(&error),
+        })
     }
 
     fn fault(&self, error: &h2::Error) -> Fault {
