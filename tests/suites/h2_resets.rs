@@ -2,15 +2,17 @@
 //! the response had come, through one proxy and through two.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
+use std::io::Write;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
+use ringway_tests::client::Client;
 use ringway_tests::h2::endpoint::{endpoint, reset, serve};
 use ringway_tests::h2::hpack::literals;
 use ringway_tests::h2::session::{Session, code};
-use ringway_tests::h2::wire::{END_HEADERS, END_STREAM, frame, kind};
+use ringway_tests::h2::wire::{END_HEADERS, END_STREAM, Message, frame, kind};
 use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
 use ringway_tests::pair::{Pair, Speaks};
@@ -28,6 +30,8 @@ matrix!(
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+type Resetting = (SocketAddr, Arc<AtomicUsize>);
+
 /// Codes of a reset, and what a client in HTTP/2 is told instead of 502.
 const CODES: [(u32, Option<u32>); 5] = [
     (code::CANCEL, Some(code::CANCEL)),
@@ -37,8 +41,8 @@ const CODES: [(u32, Option<u32>); 5] = [
     (code::PROTOCOL_ERROR, None),
 ];
 
-/// An endpoint whose resets are of the code that the path ends in.
-fn resetting(before: fn(u32) -> Vec<u8>) -> (SocketAddr, Arc<AtomicUsize>) {
+/// An endpoint whose resets are of the code that the path ends in, and how often it was asked.
+fn resetting(before: impl Fn(u32) -> Vec<u8> + Clone + Send + 'static) -> Resetting {
     let asked = Arc::<AtomicUsize>::default();
     let count = Arc::clone(&asked);
     let address = endpoint(move |stream: TcpStream| {
@@ -104,20 +108,39 @@ fn before_a_response(cell: Cell) {
 }
 
 fn in_the_middle_of_a_response(cell: Cell) {
-    let (endpoint, _) = resetting(|id| [head(id, 0), frame(kind::DATA, 0, id, b"some")].concat());
+    let go = Arc::<AtomicBool>::default();
+    let begun = Arc::clone(&go);
+    let endpoint = endpoint(move |stream: TcpStream| {
+        let writer = stream.try_clone().unwrap();
+        let answer = |id, request: &Message| {
+            let Ok(code) = request.value(":path").unwrap()[1..].parse() else {
+                return answered(id);
+            };
+            let some = [head(id, 0), frame(kind::DATA, 0, id, b"some")].concat();
+            (&writer).write_all(&some).unwrap();
+            // Not before the client has it.
+            wait::until(PATIENCE, "it has begun", || begun.swap(false, Ordering::SeqCst));
+            reset(id, code)
+        };
+        serve(stream, |request| !request.lists.is_empty(), answer);
+    });
     for mut chain in chains(cell, endpoint) {
         let web = chain.last().unwrap().web();
         let mut session = Session::connect(web);
         for (code, told) in CODES {
             let path = format!("/{code}");
-            let answer = session.get(&path);
-            // What was not sent yet need not be.
-            assert!(matches!(&*answer.text(), "some" | ""), "code {code}: {answer:?}");
+            let stream = session.open("GET", &path, &[], true);
+            assert_eq!(session.head(stream).status(), Some(200), "code {code}");
+            go.store(true, Ordering::SeqCst);
+            let answer = session.answer(stream);
             let told = told.unwrap_or(code::INTERNAL_ERROR);
             assert_eq!((answer.reset, answer.ended), (Some(told), false), "code {code}");
-            let http1 = Pair { client: Speaks::Http1, upstream: Speaks::Http2 };
-            let heard = http1.connect(web).call("GET", &path, &[], None, &[]);
-            assert!(heard.is_err(), "code {code}: {heard:?}");
+            let mut client = Client::connect(web);
+            client.send(format!("GET {path} HTTP/1.1\r\nHost: a.test\r\n\r\n"));
+            wait::until(PATIENCE, "it has begun", || client.received() > 0);
+            go.store(true, Ordering::SeqCst);
+            let heard = client.response_to("GET");
+            assert!(heard.as_ref().is_err_and(|why| why.contains("cut")), "{code}: {heard:?}");
         }
         assert_eq!(session.get("/fine").status(), Some(200), "the connection goes on");
         chain.iter_mut().for_each(Proxy::assert_well);
