@@ -26,7 +26,7 @@ pub struct Http2 {
     pub stream_errors: u32,
     /// Streams at a time on the connection of a peer. Default 4,096.
     pub peer_streams: u32,
-    /// `connection_window` of a connection to or from a peer. Default 64 MiB.
+    /// `connection_window` of a connection from a peer or to an endpoint. Default 64 MiB.
     pub peer_window: usize,
 }
 
@@ -108,7 +108,7 @@ pub(crate) const KEYS: &[Key] = &[
         "peer_window",
         bytes(65_535, 1 << 30),
         Value("64MiB"),
-        "`connection_window` for the peers of a listener, and for endpoints that are meshed.",
+        "`connection_window` for the peers of a listener, and for endpoints: the most memory that the responses of one such connection take.",
         "256 stalled streams, until others wait too: the clients who share the connection know nothing of each other, and without it each would hold its own buffer.",
     ),
 ];

@@ -349,7 +349,7 @@ const TIMEOUTS: &[Key] = &[
         TIMEOUT,
         Value("15s"),
         "Waiting for the next byte of a request's body, or for either peer to take more; then 408.",
-        "Room for several retransmissions; any progress starts it anew, so long transfers live and dead peers free their memory. Endpoints may be silent for longer within a response (events, long polls).",
+        "Room for several retransmissions; any progress (of an HTTP/2 window: 4 KiB) starts it anew, so long transfers live and dead peers free their memory. Endpoints may be silent for longer within a response (events, long polls).",
     ),
     key(
         "response",

@@ -1,7 +1,7 @@
 //! One attempt at an endpoint: connect or reuse, send the request, and relay the response beside
 //! what is left of the upload.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::rc::Rc;
@@ -171,7 +171,11 @@ async fn shared<C: Client>(
 ) -> Result<(), Fault> {
     let (request, response) = client.halves();
     request.rewind();
-    let mut call = h2::call(exchange, attempt, request, way.pace).await?;
+    let mut call = {
+        let request = RefCell::new(&mut *request);
+        let called = h2::call(exchange, attempt, &request, way.pace);
+        way.while_there(&request, called).await?
+    };
     way.progress.reused.set(call.reused);
     call.up.under(way.pace, Limit::Up, way.settings.timeouts.body_idle);
     let received = Cell::new(0);
@@ -204,7 +208,10 @@ async fn prepare(
     let idle = if exchange.is_connect() { None } else { lease(worker, attempt) };
     let mut upstream = match idle {
         Some(upstream) => upstream,
-        None => dial(worker, attempt, way.pace).await?,
+        None => {
+            let request = RefCell::new(&mut *request);
+            way.while_there(&request, dial(worker, attempt, way.pace)).await?
+        }
     };
     if !exchange.is_connect() {
         request.rewind();
@@ -281,7 +288,7 @@ impl Way<'_> {
             let late = Fault::upstream(Stage::Reply, Cause::RequestTimeout);
             self.pace.within(Limit::Up, limit, late);
         }
-        if let Err(fault) = self.watch(request).await {
+        if let Err(fault) = self.watch(&RefCell::new(request)).await {
             return fault;
         }
         progress.half_closed.set(true);
@@ -291,14 +298,33 @@ impl Way<'_> {
         pending().await
     }
 
+    /// Waits for a connection for as long as the client is there. One that has ended its sending
+    /// direction is taken to have left when that takes long.
+    async fn while_there<T>(
+        &self,
+        request: &RefCell<&mut impl Request>,
+        connected: impl Future<Output = Result<T, Fault>>,
+    ) -> Result<T, Fault> {
+        let left = async {
+            if let Err(fault) = self.watch(request).await {
+                return Fault { stage: Stage::Connect, ..fault };
+            }
+            let alarm = self.timers.alarm();
+            alarm.set(clock::now() + HALF_CLOSED);
+            alarm.passed().await;
+            Fault::client(Stage::Connect, Cause::Closed)
+        };
+        relay::both(pin!(left), pin!(connected), || false).await
+    }
+
     /// Waits until the client has ended its sending direction; an error when it is gone.
-    async fn watch(&self, request: &mut impl Request) -> Result<(), Fault> {
-        if poll_fn(|cx| request.poll_gone(cx)).await? {
+    async fn watch(&self, request: &RefCell<&mut impl Request>) -> Result<(), Fault> {
+        if poll_fn(|cx| request.borrow_mut().poll_gone(cx)).await? {
             return Ok(());
         }
         // It pipelines: there is always something to read, so only looking helps.
         let alarm = self.timers.alarm();
-        while !request.hung_up()? {
+        while !request.borrow().hung_up()? {
             alarm.set(clock::now() + HALF_CLOSED);
             alarm.passed().await;
         }

@@ -48,11 +48,15 @@ impl By {
         Peer::program(&self.program(), &arguments.iter().map(|a| &**a).collect::<Vec<_>>())
     }
 
-    /// Has every case.
-    fn call(self, address: SocketAddr) -> Result<(), String> {
+    /// Has every case, over proxies that speak HTTP/2 to each other, or HTTP/1.1.
+    fn call(self, address: SocketAddr, way: &str) -> Result<(), String> {
         let mut client = Command::new(self.program());
         let port = address.port().to_string();
-        let (text, out) = run(client.args(self.arguments("client")).arg(port));
+        client.args(self.arguments("client")).arg(port);
+        if matches!(self, Self::Grpcio) {
+            client.arg(way);
+        }
+        let (text, out) = run(&mut client);
         if out.status.success() && text.lines().count() == CASES {
             return Ok(());
         }
@@ -61,7 +65,7 @@ impl By {
 }
 
 /// Each client and each server, with the proxies of `chain` between them.
-fn each_pair(chain: impl Fn(SocketAddr) -> Vec<Proxy> + Sync) {
+fn each_pair(way: &str, chain: impl Fn(SocketAddr) -> Vec<Proxy> + Sync) {
     thread::scope(|scope| {
         for server in ALL {
             let chain = &chain;
@@ -70,7 +74,7 @@ fn each_pair(chain: impl Fn(SocketAddr) -> Vec<Proxy> + Sync) {
                 let mut proxies = chain(peer.address);
                 for client in ALL {
                     client
-                        .call(proxies.last().unwrap().web())
+                        .call(proxies.last().unwrap().web(), way)
                         .unwrap_or_else(|why| panic!("{client:?} calls {server:?}: {why}"));
                 }
                 proxies.iter_mut().for_each(Proxy::assert_well);
@@ -86,11 +90,11 @@ fn each_pair(chain: impl Fn(SocketAddr) -> Vec<Proxy> + Sync) {
 }
 
 fn over_http2(cell: Cell) {
-    each_pair(|server| vec![Proxy::start(cell, Settings::h2c(&[server]))]);
+    each_pair("http2", |server| vec![Proxy::start(cell, Settings::h2c(&[server]))]);
 }
 
 fn over_http2_twice(cell: Cell) {
-    each_pair(|server| {
+    each_pair("http2", |server| {
         let far = Proxy::start(cell, Settings::h2c(&[server]));
         let near = Proxy::start(cell, Settings::h2c(&[far.web()]));
         vec![far, near]
@@ -99,7 +103,7 @@ fn over_http2_twice(cell: Cell) {
 
 /// Between two proxies also by HTTP/1.1: it has trailers, and carries both directions at once.
 fn over_http1_between(cell: Cell) {
-    each_pair(|server| {
+    each_pair("http1", |server| {
         let far = Proxy::start(cell, Settings::h2c(&[server]));
         let near = Proxy::start(cell, Settings::front(&[far.web()]));
         vec![far, near]

@@ -30,6 +30,7 @@ matrix!(
     fields_are_edited,
     many_streams_share_one_connection,
     a_slow_reader_slows_its_own_stream,
+    a_reader_of_crumbs_is_given_up,
     a_drain_finishes_what_is_under_way,
     an_idle_connection_is_ended,
     refused_streams_are_sent_again,
@@ -272,6 +273,30 @@ fn a_slow_reader_slows_its_own_stream(cell: Cell) {
         let answer = session.answer(slow);
         assert_eq!((answer.body.len() as u64, answer.ended), (SIZE, true), "{upstream:?}");
     }
+}
+
+/// A byte now and then is no progress: it would hold the stream for days.
+fn a_reader_of_crumbs_is_given_up(cell: Cell) {
+    const SIZE: u64 = 1 << 20;
+    let origin = Origin::scripted("o", |request, moment| {
+        (moment == Moment::Whole && request.target == "/big").then(|| {
+            let length = SIZE.to_string();
+            let fields = [("Content-Length", &*length), ("X-Origin-Id", "o-1")];
+            vec![Act::Send(head(200, &fields)), Act::Pattern(SIZE)]
+        })
+    });
+    let proxy = Proxy::start(cell, Settings::front(&[origin.address]));
+    let mut session = Session::bare(proxy.web());
+    session.widen(0, 1 << 30);
+    let crumbs = session.open("GET", "/big", &[], true);
+    // 3 s in the tests' settings.
+    wait::until(Duration::from_secs(20), "it is given up", || {
+        session.widen(crumbs, 1);
+        thread::sleep(Duration::from_millis(100));
+        session.said().stream(crumbs).reset == Some(code::INTERNAL_ERROR)
+    });
+    let pieces = (0..5).map(|i| format!("/next/{i}"));
+    pieces.for_each(|path| assert_eq!(session.get(&path).status(), Some(200)));
 }
 
 fn a_drain_finishes_what_is_under_way(cell: Cell) {

@@ -2,17 +2,14 @@
 //! mirror, and the time that is left by then.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Duration;
 
+use ringway_tests::h2::endpoint::{endpoint, reset, serve};
 use ringway_tests::h2::hpack::literals;
 use ringway_tests::h2::session::{Session, code};
-use ringway_tests::h2::wire::{
-    END_HEADERS, END_STREAM, Message, PREFACE, Said, frame, frames, kind,
-};
+use ringway_tests::h2::wire::{END_HEADERS, END_STREAM, Message, frame, kind};
 use ringway_tests::manifest;
 use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
@@ -31,56 +28,19 @@ matrix!(
     what_is_left_of_the_time_is_passed_on,
 );
 
-/// An HTTP/2 endpoint that does `act` about every connection.
-fn endpoint(act: fn(TcpStream)) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            thread::spawn(move || act(stream));
-        }
-    });
-    address
-}
-
-/// Hands each request that was received to its end to `answer`, which says what to send for it.
-fn serve(mut stream: TcpStream, answer: fn(u32, &Message) -> Vec<u8>) {
-    let begin = [frame(kind::SETTINGS, 0, 0, b""), frame(kind::SETTINGS, 1, 0, b"")].concat();
-    let _ = stream.write_all(&begin);
-    let (mut seen, mut buffer, mut answered) = (Vec::new(), [0; 16 << 10], 0);
-    while let Ok(n @ 1..) = stream.read(&mut buffer) {
-        seen.extend_from_slice(&buffer[..n]);
-        let after = seen.strip_prefix(PREFACE).unwrap_or(&seen);
-        let said = Said::of(after);
-        for (&id, request) in said.streams.iter().filter(|(_, request)| request.ended) {
-            if id > answered {
-                answered = id;
-                let _ = stream.write_all(&answer(id, request));
-            }
-        }
-        // Room for more of bodies that are longer than the windows.
-        let taken = frames(after).into_iter().filter(|f| f.kind == kind::DATA).count();
-        if taken > 0 {
-            for id in said.streams.keys().copied().chain([0]) {
-                let more = 60_000_u32.to_be_bytes();
-                let _ = stream.write_all(&frame(kind::WINDOW_UPDATE, 0, id, &more));
-            }
-        }
-    }
-}
-
 fn refuses(stream: TcpStream) {
-    serve(stream, |id, _| frame(kind::RST_STREAM, 0, id, &code::REFUSED_STREAM.to_be_bytes()));
+    serve(stream, |request| request.ended, |id, _| reset(id, code::REFUSED_STREAM));
 }
 
 /// Says how long the body was, and its trailer.
 fn measures(stream: TcpStream) {
-    serve(stream, |id, request| {
+    let answer = |id, request: &Message| {
         let length = request.body.len().to_string();
         let tail = request.trailer("x-tail").unwrap_or("none");
         let fields = [(":status", "200"), ("x-length", &length), ("x-tail", tail)];
         frame(kind::HEADERS, END_HEADERS | END_STREAM, id, &literals(&fields))
-    });
+    };
+    serve(stream, |request| request.ended, answer);
 }
 
 /// Though all of it was sent: the endpoint has said that it did not look at it.

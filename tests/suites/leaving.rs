@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 use ringway_tests::client::Client;
 use ringway_tests::everywhere;
+use ringway_tests::h2::session::{Session, code};
+use ringway_tests::matrix;
 use ringway_tests::matrix::Cell;
 use ringway_tests::origin::Origin;
 use ringway_tests::process;
@@ -14,9 +16,11 @@ use ringway_tests::proxy::Proxy;
 use ringway_tests::reply::{Act, head, reply};
 use ringway_tests::settings::Settings;
 use ringway_tests::strict::{End, State};
+use ringway_tests::tcp::Unanswering;
 use ringway_tests::text::Pattern;
 use ringway_tests::wait;
 
+matrix!(client_that_is_gone_cancels_the_dial);
 everywhere!(
     half_closed_client_gets_a_slow_answer,
     half_closed_client_gets_all_of_a_slow_response,
@@ -134,4 +138,52 @@ fn client_that_goes_while_uploading_cancels_its_request(cell: Cell) {
     }
     let cut = |r: &ringway_tests::strict::Recorded| matches!(r.state, State::Cut(_));
     assert!(origin.requests().iter().all(cut), "a cut message is never completed");
+}
+
+/// Whether somebody waits for a connection to this address.
+fn dialled(address: SocketAddr) -> bool {
+    let remote = format!("0100007F:{:04X}", address.port());
+    let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    // The third column is the remote address, the fourth the state: 02 is SYN_SENT.
+    let columns = |line: &str| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    sockets.lines().map(columns).any(|c| c.get(2..4) == Some(&[remote.clone(), "02".into()]))
+}
+
+fn client_that_is_gone_cancels_the_dial(cell: Cell) {
+    let nobody = Unanswering::start();
+    let post = "POST / HTTP/1.1\r\nHost: a.test\r\nContent-Length: 5\r\n\r\nhello";
+    for settings in [Settings::front(&[nobody.address]), Settings::h2c(&[nobody.address])] {
+        let proxy = Proxy::start(cell, settings.timeout("connect", "60s"));
+        let dialling = || {
+            wait::until(5 * SECOND, "it is dialled", || dialled(nobody.address));
+        };
+        let mut gone = 0.0;
+        let mut given_up = || {
+            gone += 1.0;
+            wait::until(5 * SECOND, "the dial is given up", || !dialled(nobody.address));
+            wait::until(5 * SECOND, "it is recorded", || {
+                let failed = [("classification", "failure")];
+                proxy.metrics().sum("response_total", &failed) >= gone
+            });
+        };
+        for request in [GET, post] {
+            for leave in [Client::reset, Client::finish] {
+                let client = Client::connect(proxy.web());
+                client.send(request);
+                dialling();
+                leave(&client);
+                given_up();
+            }
+        }
+        let mut session = Session::connect(proxy.web());
+        let stream = session.open("GET", "/", &[], true);
+        dialling();
+        session.reset(stream, code::CANCEL);
+        given_up();
+        let _stream = session.open("GET", "/", &[], true);
+        dialling();
+        drop(session);
+        given_up();
+        proxy.assert_idle();
+    }
 }

@@ -179,7 +179,16 @@ fn stalled_clients_hold_up_nobody(cell: Cell) {
             vec![Act::Send(head), Act::Pattern(SIZE)]
         })
     });
-    let mesh = Mesh::start(cell, &origin, 1);
+    for (far, how) in [
+        (trusting(Settings::front(&[origin.address])), "meshed: true"),
+        (Settings::front(&[origin.address]), "protocol: h2c"),
+    ] {
+        stall(&Mesh::of(cell, far, how, 1), &origin);
+    }
+}
+
+/// A steady client beside 16 that take nothing of what they have asked for.
+fn stall(mesh: &Mesh, origin: &Origin) {
     let stalled: Vec<TcpStream> = (0..16)
         .map(|_| {
             let mut client = TcpStream::connect(mesh.near.web()).unwrap();

@@ -30,6 +30,16 @@ impl Fault {
     pub const fn us(stage: Stage, cause: Cause) -> Self {
         Self { stage, blame: Blame::Us, cause }
     }
+
+    /// Whether the client has left, so that there is nobody to tell.
+    #[must_use]
+    pub const fn has_left(self) -> bool {
+        matches!(self.blame, Blame::Client)
+            && matches!(
+                self.cause,
+                Cause::Closed | Cause::Reset | Cause::Cancelled | Cause::StreamReset
+            )
+    }
 }
 
 /// The step of the way of a request (ARCHITECTURE.md) at which a fault happened.
@@ -117,6 +127,10 @@ pub enum Cause {
     Closed,
     /// The peer reset the connection.
     Reset,
+    /// The peer gave the stream up: it was reset with CANCEL (RFC 9113 7).
+    Cancelled,
+    /// The peer reset the stream with another code.
+    StreamReset,
     /// The time for connecting ran out.
     ConnectTimeout,
     /// The time for the whole request, or for one attempt, ran out.
@@ -160,6 +174,8 @@ impl Cause {
             Self::Exhausted => "out of resources",
             Self::Closed => "connection closed",
             Self::Reset => "connection reset",
+            Self::Cancelled => "stream cancelled",
+            Self::StreamReset => "stream reset",
             Self::ConnectTimeout => "connect timeout",
             Self::RequestTimeout => "request timeout",
             Self::IdleTimeout => "idle timeout",

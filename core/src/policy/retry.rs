@@ -85,6 +85,12 @@ pub const fn retry(fault: Fault, sent: Sent, method: Method) -> Retry {
             (Written::Some { replayable: true }, true) if method.is_idempotent() => FRESH,
             (Written::Some { .. }, _) => Retry::Stop,
         },
+        // The connection lives on, so that this is no keep-alive race. Nothing was written when the
+        // endpoint says that it has not looked at it (REFUSED_STREAM, RFC 9113 8.7).
+        Cause::StreamReset => match sent.written {
+            Written::Nothing => ELSEWHERE,
+            Written::Some { .. } => Retry::Stop,
+        },
         // The answer is there and wrong, or time is up, or it was not the endpoint's doing.
         Cause::BadStartLine
         | Cause::BadField
@@ -108,6 +114,7 @@ pub const fn retry(fault: Fault, sent: Sent, method: Method) -> Retry {
         | Cause::Exhausted
         | Cause::RequestTimeout
         | Cause::IdleTimeout
+        | Cause::Cancelled
         | Cause::Draining
         | Cause::Panic => Retry::Stop,
     }
@@ -145,6 +152,10 @@ mod tests {
             (Closed, LOST, Get, Retry::Stop),
             (Closed, HELD_NEW, Get, Retry::Stop),
             (Reset, HELD_NEW, Get, Retry::Stop),
+            (Cause::StreamReset, NONE, Post, ELSEWHERE),
+            (Cause::StreamReset, HELD, Get, Retry::Stop),
+            (Cause::Cancelled, NONE, Get, Retry::Stop),
+            (Cause::Cancelled, HELD, Get, Retry::Stop),
             (Cause::RequestTimeout, NONE, Get, Retry::Stop),
             (Cause::IdleTimeout, HELD, Get, Retry::Stop),
             (Cause::Exhausted, NONE, Get, Retry::Stop),

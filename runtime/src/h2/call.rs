@@ -1,5 +1,6 @@
 //! One exchange over a connection that carries many: its head is sent as soon as there is a place.
 
+use std::cell::RefCell;
 use std::rc::Rc;
 
 use h2::SendStream;
@@ -51,15 +52,17 @@ pub(crate) struct Head {
     switch: Option<Box<Switch>>,
 }
 
-/// Opens a stream to the attempt's endpoint with the request's head.
+/// Opens a stream to the attempt's endpoint with the request's head, which is read when there is a
+/// place for it.
 pub(crate) async fn call(
     exchange: &Exchange,
     attempt: &Attempt,
-    request: &impl stream::Request,
+    request: &RefCell<&mut impl stream::Request>,
     pace: &Pace,
 ) -> Result<Call, Fault> {
     let make = |extended| {
         request
+            .borrow()
             .head(|head| Head::of(head, attempt, exchange, extended))
             .unwrap_or(Err(Fault::us(Stage::Send, Cause::Panic)))
     };

@@ -22,7 +22,7 @@ use crate::turn::Outlet;
 /// Reads without a wait before the other connections get their turn.
 const BURST: u8 = 8;
 /// Less room than this is none: bodies are not sent crumb by crumb.
-const WORTHWHILE: usize = 4 << 10;
+pub(super) const WORTHWHILE: usize = 4 << 10;
 
 /// What is watched on a connection.
 pub(crate) struct Watch {

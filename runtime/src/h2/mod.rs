@@ -21,7 +21,7 @@ pub(crate) use answer::Refused;
 pub(crate) use call::{Head, call, send};
 pub(crate) use carriers::Carriers;
 pub(crate) use chunk::Chunk;
-pub(crate) use fault::fault;
+pub(crate) use fault::{fault, reset};
 pub(crate) use head::{fields, response_of};
 pub(crate) use incoming::Incoming;
 pub(crate) use link::{Link, Wire};

@@ -15,9 +15,9 @@ use ringway_core::message::{Blame, Cause, Fault, Stage};
 use ringway_core::wire::h2::trailers;
 
 use super::chunk::Chunk;
-use super::fault::fault;
+use super::fault::{fault, reset};
 use super::head::append;
-use super::link::Link;
+use super::link::{Link, WORTHWHILE};
 use crate::pace::{Limit, Pace};
 use crate::stream::{Part, Sink, Upload};
 
@@ -99,6 +99,9 @@ pub(crate) struct Outgoing {
     ended: bool,
     /// Waits for room, or did when it was given up.
     waits: bool,
+    /// A limit is running, and how much room there has been since.
+    timed: bool,
+    gained: usize,
     pace: Option<(Rc<Pace>, Limit, Duration)>,
 }
 
@@ -112,6 +115,8 @@ impl Outgoing {
             begun: false,
             ended: false,
             waits: false,
+            timed: false,
+            gained: 0,
             pace: None,
         }
     }
@@ -186,10 +191,11 @@ impl Outgoing {
         }
     }
 
-    /// Waits for room for some of `wanted` bytes.
+    /// Waits for room for some of `wanted` bytes. Crumbs do not restart the limit: a peer that reads
+    /// byte by byte would hold a stream, and all that waits behind it, for days.
     async fn room(&mut self, wanted: usize) -> Result<usize, Fault> {
-        let mut timed = false;
         self.waits = true;
+        let mut timed = self.timed;
         let room = poll_fn(|cx| {
             let room = self.poll_room(wanted, cx);
             if let (true, false, Some((pace, limit, span))) = (room.is_pending(), timed, &self.pace)
@@ -200,21 +206,24 @@ impl Outgoing {
             room
         })
         .await;
-        if let (true, Some((pace, limit, _))) = (timed, &self.pace) {
-            pace.clear(*limit);
-        }
         self.waits = false;
-        room
+        let room = room?;
+        self.gained += room;
+        self.timed = timed;
+        if room == wanted || self.gained >= WORTHWHILE {
+            self.gained = 0;
+            self.timed = false;
+            if let (true, Some((pace, limit, _))) = (timed, &self.pace) {
+                pace.clear(*limit);
+            }
+        }
+        Ok(room)
     }
 
     fn poll_room(&self, wanted: usize, cx: &mut Context<'_>) -> Poll<Result<usize, Fault>> {
         let Poll::Ready(share) = self.link.poll_room(wanted, cx) else {
             // Nothing else would tell that nobody wants it any more.
-            return match self.sender.poll_reset(cx) {
-                Poll::Ready(Ok(_)) => Poll::Ready(Err(self.broken(Cause::Reset))),
-                Poll::Ready(Err(error)) => Poll::Ready(Err(self.fault(&error))),
-                Poll::Pending => Poll::Pending,
-            };
+            return self.poll_given_up(cx).map(Err);
         };
         let window = self.sender.with(|stream| {
             stream.reserve_capacity(share);
@@ -227,9 +236,20 @@ impl Outgoing {
             Some(Poll::Pending) => Poll::Pending,
             Some(Poll::Ready(Some(Ok(window)))) => Poll::Ready(Ok(window.min(share))),
             Some(Poll::Ready(Some(Err(error)))) => Poll::Ready(Err(self.fault(&error))),
-            Some(Poll::Ready(None)) => Poll::Ready(Err(self.broken(Cause::Reset))),
+            Some(Poll::Ready(None)) => Poll::Ready(Err(match self.poll_given_up(cx) {
+                Poll::Ready(fault) => fault,
+                Poll::Pending => self.broken(Cause::Closed),
+            })),
             None => Poll::Ready(Err(self.broken(Cause::Panic))),
         }
+    }
+
+    /// Why the peer does not want it any more.
+    fn poll_given_up(&self, cx: &mut Context<'_>) -> Poll<Fault> {
+        self.sender.poll_reset(cx).map(|gone| match gone {
+            Ok(reason) => self.broken(reset(Some(reason))),
+            Err(error) => self.fault(&error),
+        })
     }
 
     fn fault(&self, error: &h2::Error) -> Fault {

@@ -75,7 +75,8 @@ pub(super) fn client(settings: &Settings, shared: bool) -> client::Builder {
     builder
         .enable_push(false)
         .initial_window_size(size(limits.stream_window))
-        .initial_connection_window_size(size(window(limits, shared)))
+        // Meshed or not: whoever waits on one stream knows nothing of the clients of the others.
+        .initial_connection_window_size(size(window(limits, true)))
         .max_send_buffer_size(limits.send_bytes)
         .max_header_list_size(size(settings.head.head_bytes))
         // What still comes for a stream that was given up is known as such.

@@ -167,9 +167,7 @@ impl Connection {
 
     /// Sends an answer of the proxy's own; false when there is nobody to tell.
     async fn say(&mut self, answer: Answer, exchange: Option<&Exchange>) -> bool {
-        let left =
-            |f: Fault| f.blame == Blame::Client && matches!(f.cause, Cause::Closed | Cause::Reset);
-        if answer.fault.is_some_and(left) {
+        if answer.fault.is_some_and(Fault::has_left) {
             self.reply.give_up();
             return false;
         }

@@ -1,8 +1,10 @@
 //! The only table from a fault to what the client is told.
 
+mod abort;
 mod grpc;
 mod redirect;
 
+pub use abort::Abort;
 pub use grpc::{grpc_status, is_grpc};
 pub use redirect::{Scheme, location};
 
@@ -18,19 +20,22 @@ pub struct Answer {
     /// Whether the client's connection ends after the answer, because its bytes can no longer be
     /// trusted or are not wanted.
     pub close: bool,
+    /// How the stream of a client in HTTP/2 is ended instead of being answered.
+    pub abort: Option<Abort>,
 }
 
 impl Answer {
     /// The answer to `fault`.
     #[must_use]
     pub const fn to(fault: Fault) -> Self {
-        Self { status: status(fault), fault: Some(fault), close: closes(fault) }
+        let (status, close, abort) = (status(fault), closes(fault), Abort::instead(fault));
+        Self { status, fault: Some(fault), close, abort }
     }
 
     /// A redirect of the rule.
     #[must_use]
     pub const fn redirect(status: u16) -> Self {
-        Self { status, fault: None, close: false }
+        Self { status, fault: None, close: false, abort: None }
     }
 }
 
@@ -47,7 +52,9 @@ const fn status(fault: Fault) -> u16 {
         | Cause::BadChunk
         | Cause::Unsolicited
         | Cause::Closed
-        | Cause::Reset => by_blame(fault.blame, 400),
+        | Cause::Reset
+        | Cause::Cancelled
+        | Cause::StreamReset => by_blame(fault.blame, 400),
         Cause::UnknownTransferCoding => by_blame(fault.blame, 501),
         Cause::BadVersion => by_blame(fault.blame, 505),
         Cause::BadExpectation => by_blame(fault.blame, 417),
@@ -96,7 +103,7 @@ mod tests {
     use crate::message::{Blame, Cause, Fault, Stage};
 
     /// cause, status when the client / the upstream / the proxy is to blame.
-    const TABLE: [(Cause, u16, u16, u16); 30] = [
+    const TABLE: [(Cause, u16, u16, u16); 32] = [
         (Cause::BadStartLine, 400, 502, 502),
         (Cause::BadField, 400, 502, 502),
         (Cause::BadHost, 400, 502, 502),
@@ -121,6 +128,8 @@ mod tests {
         (Cause::Exhausted, 503, 503, 503),
         (Cause::Closed, 400, 502, 502),
         (Cause::Reset, 400, 502, 502),
+        (Cause::Cancelled, 400, 502, 502),
+        (Cause::StreamReset, 400, 502, 502),
         (Cause::ConnectTimeout, 504, 504, 504),
         (Cause::RequestTimeout, 408, 504, 504),
         (Cause::IdleTimeout, 408, 504, 504),

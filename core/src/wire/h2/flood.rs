@@ -7,7 +7,7 @@
 //! memory (header blocks, empty or tiny DATA, streams that are refused) is bounded by the `h2`
 //! crate itself.
 
-use crate::time::Instant;
+use crate::time::{Duration, Instant};
 
 /// Bytes of a client's preface before its first frame (RFC 9113 3.4).
 const PREFACE: u32 = 24;
@@ -101,6 +101,8 @@ impl Flood {
 pub struct Frames {
     allowances: Allowances,
     left: [u32; Flood::COUNT],
+    /// When they were whole, and up to when time has given back since.
+    begun: Instant,
     refilled: Instant,
     /// What traffic gives back to control frames, until one comes.
     earned: u32,
@@ -133,6 +135,7 @@ impl Frames {
         Self {
             allowances,
             left,
+            begun: now,
             refilled: now,
             earned: 0,
             header: [0; FRAME_HEADER],
@@ -272,16 +275,17 @@ impl Frames {
     }
 
     fn refill(&mut self, now: Instant) {
-        let tenths = now.since(self.refilled).as_millis() / 100;
-        if tenths == 0 {
+        let (before, after) = (self.refilled.since(self.begun), now.since(self.begun));
+        if before.as_millis() / 100 == after.as_millis() / 100 {
             return;
         }
         self.refilled = now;
-        let tenths = u32::try_from(tenths).unwrap_or(u32::MAX);
         for (kind, left) in self.left.iter_mut().enumerate() {
             let all = self.allowances.of(kind);
-            let some = (u64::from(all) * u64::from(tenths)).div_ceil(100);
-            *left = left.saturating_add(u32::try_from(some).unwrap_or(u32::MAX)).min(all);
+            // In whole ones since the beginning: neither rounded up nor lost, however often it is.
+            let given = |time: Duration| u128::from(all) * time.as_millis() / 10_000;
+            let some = u32::try_from(given(after) - given(before)).unwrap_or(u32::MAX);
+            *left = left.saturating_add(some).min(all);
         }
     }
 }
@@ -289,7 +293,6 @@ impl Frames {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::Duration;
 
     const FEW: Allowances = Allowances { control: 100, resets: 10, stream_errors: 20 };
 
@@ -347,6 +350,22 @@ mod tests {
         assert_eq!(passes(&mut frames, &reset, later).0, 0);
         frames.completed();
         assert_eq!(passes(&mut frames, &reset, later).0, 1);
+    }
+
+    #[test]
+    fn time_gives_back_a_tenth_a_second_however_often_it_is_asked() {
+        let update = frame(8, 0, b"1234");
+        for pause in [100, 130, 1000] {
+            let mut frames = Frames::of_client(FEW, Instant::ZERO);
+            let mut starved = 0;
+            for step in 0..60_000 / pause {
+                let now = Instant::ZERO + Duration::from_millis(step * pause);
+                let _ = frames.follow(&update, now);
+                starved += u32::from(frames.starved().is_ok());
+            }
+            // Two at once, and one in five seconds.
+            assert!((13..=14).contains(&starved), "{starved} with pauses of {pause} ms");
+        }
     }
 
     #[test]

@@ -16,7 +16,7 @@ use ringway_core::wire::h2::request::{self, Pseudo, join_cookies};
 use crate::accept::Entrance;
 use crate::exchange::Exchange;
 use crate::grpc;
-use crate::h2::{Incoming, Sender, fault, fields};
+use crate::h2::{Incoming, Sender, fault, fields, reset};
 use crate::pace::{Limit, Pace};
 use crate::serve::ask::log_facts;
 use crate::stream::{Part, Request, Source};
@@ -156,7 +156,7 @@ impl Request for Ask {
 impl Ask {
     fn gone(&self, gone: Result<h2::Reason, h2::Error>) -> Fault {
         match gone {
-            Ok(_) => Fault::client(Stage::Reply, Cause::Reset),
+            Ok(reason) => Fault::client(Stage::Reply, reset(Some(reason))),
             Err(error) => fault(&error, Stage::Reply, Blame::Client),
         }
     }

@@ -5,8 +5,8 @@ use std::pin::pin;
 use std::rc::Rc;
 
 use h2::{Reason, RecvStream, server::SendResponse};
-use ringway_core::message::{Blame, Cause, Fault};
-use ringway_core::policy::answer::Answer;
+use ringway_core::message::{Blame, Fault};
+use ringway_core::policy::answer::{Abort, Answer};
 
 use super::ask::Ask;
 use super::reply::Reply;
@@ -73,10 +73,8 @@ impl Stream {
 
     /// Sends an answer of the proxy's own; false when there is nobody to tell.
     async fn say(&mut self, answer: Answer, exchange: Option<&Exchange>) -> bool {
-        let left =
-            |f: Fault| f.blame == Blame::Client && matches!(f.cause, Cause::Closed | Cause::Reset);
-        if answer.fault.is_some_and(left) {
-            self.reply.give_up(Reason::CANCEL);
+        if let Some(abort) = answer.abort {
+            self.reply.give_up(reason(abort));
             return false;
         }
         self.reply.queue_answer(answer, exchange, &self.ask);
@@ -88,6 +86,13 @@ impl Stream {
             self.reply.give_up(Reason::CANCEL);
         }
         sent
+    }
+}
+
+const fn reason(abort: Abort) -> Reason {
+    match abort {
+        Abort::Cancel => Reason::CANCEL,
+        Abort::Internal => Reason::INTERNAL_ERROR,
     }
 }
 
@@ -108,11 +113,7 @@ impl Client for Stream {
     }
 
     fn cut(&mut self, fault: Fault) {
-        self.reply.give_up(match fault.cause {
-            // By this, a client of gRPC knows its deadline.
-            Cause::RequestTimeout => Reason::CANCEL,
-            _ => Reason::INTERNAL_ERROR,
-        });
+        self.reply.give_up(reason(Abort::midway(fault)));
     }
 
     async fn answer(&mut self, exchange: &mut Exchange, answer: Answer) {
