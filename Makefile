@@ -1,7 +1,7 @@
 # The usual ways into the project; `make help` lists them.
 CARGO ?= cargo
 .DEFAULT_GOAL := help
-.PHONY: help build run test lint fmt deny bench instructions compare schema
+.PHONY: help build run test outages lint fmt deny bench instructions compare schema
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 21
@@ -17,6 +17,10 @@ test: ## everything: unit, properties, fuzz corpus, end to end (installs its pee
 	$(CARGO) build --workspace --locked
 	$(CARGO) test --workspace --locked -- --test-threads 8
 	/usr/bin/python3 -m unittest discover -q perf
+
+outages: ## an API server away for ten minutes: refused, dropped, killed, silent (over half an hour)
+	RINGWAY_OUTAGE_SECONDS=$${RINGWAY_OUTAGE_SECONDS:-600} $(CARGO) test --locked -p ringway-tests \
+		--test kube_outages -- --nocapture refuses black_hole is_killed falls_silent
 
 lint: ## clippy over all targets; a warning is an error
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings

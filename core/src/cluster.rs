@@ -269,6 +269,12 @@ impl World {
 }
 
 impl ClusterState {
+    /// By what rules name it.
+    #[must_use]
+    pub const fn id(&self) -> ClusterId {
+        self.id
+    }
+
     /// Its identity.
     #[must_use]
     pub const fn key(&self) -> &ClusterKey {

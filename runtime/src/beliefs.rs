@@ -1,9 +1,144 @@
-//! What a worker believes of the world, shown to the metrics and to the admin server.
+//! What a worker believes of the world, shown to the metrics and to the admin server. The worker
+//! only gathers it, in turns between which requests are served; what it looks like as JSON is left
+//! to the thread that has asked.
 
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::Sender;
+use ringway_core::cluster::World;
+use ringway_core::snapshot::{ClusterId, ClusterKey};
 use serde_json::{Value, json};
 
 use crate::metrics::Gauge;
 use crate::worker::Worker;
+
+/// So many endpoints are gathered before requests have their turn.
+const AT_ONCE: usize = 512;
+
+/// What one worker believes.
+#[derive(Debug)]
+pub(crate) struct Beliefs {
+    worker: usize,
+    generation: u64,
+    connections: usize,
+    pooled: usize,
+    clusters: Vec<ClusterBelief>,
+}
+
+#[derive(Debug)]
+struct ClusterBelief {
+    key: ClusterKey,
+    endpoints: Vec<EndpointBelief>,
+}
+
+#[derive(Debug)]
+struct EndpointBelief {
+    address: SocketAddr,
+    name: Arc<str>,
+    weight: u32,
+    outstanding: u32,
+    latency: Option<Duration>,
+}
+
+impl Beliefs {
+    /// Which worker's they are.
+    pub(crate) const fn worker(&self) -> usize {
+        self.worker
+    }
+
+    /// As `/endpoints` shows them.
+    pub(crate) fn to_json(&self) -> Value {
+        json!({
+            "worker": self.worker,
+            "generation": self.generation,
+            "connections": self.connections,
+            "pooled": self.pooled,
+            "clusters": self.clusters.iter().map(ClusterBelief::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl ClusterBelief {
+    fn to_json(&self) -> Value {
+        json!({
+            "namespace": &*self.key.namespace,
+            "service": &*self.key.service,
+            "port": self.key.port,
+            "endpoints": self.endpoints.iter().map(EndpointBelief::to_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+impl EndpointBelief {
+    fn to_json(&self) -> Value {
+        json!({
+            "address": self.address.to_string(),
+            "name": &*self.name,
+            "weight": self.weight,
+            "outstanding": self.outstanding,
+            "latency_ms": self.latency.map(|l| l.as_secs_f64() * 1e3),
+        })
+    }
+}
+
+/// Where gathering has come to.
+struct Gathering {
+    /// Those still to be looked at, the next one last.
+    left: Vec<ClusterId>,
+    /// How many endpoints of that have been.
+    at: usize,
+    found: Vec<ClusterBelief>,
+}
+
+impl Gathering {
+    fn of(world: &World) -> Self {
+        let left: Vec<_> = world.clusters().iter().rev().map(|cluster| cluster.id()).collect();
+        Self { found: Vec::with_capacity(left.len()), left, at: 0 }
+    }
+
+    /// Goes on for about so many endpoints; whether there are more. A cluster that has changed
+    /// since the last turn is shown partly as it was.
+    fn advance(&mut self, world: &World, mut steps: usize) -> bool {
+        while steps > 0 {
+            let Some(&id) = self.left.last() else { return false };
+            steps -= 1;
+            let Some(cluster) = world.cluster(id) else {
+                self.turn_to_next();
+                continue;
+            };
+            if self.at == 0 {
+                let endpoints = Vec::with_capacity(cluster.len());
+                self.found.push(ClusterBelief { key: cluster.key().clone(), endpoints });
+            }
+            let Some(ClusterBelief { endpoints, .. }) = self.found.last_mut() else { return false };
+            let before = endpoints.len();
+            endpoints.extend(world.members(cluster).skip(self.at).take(steps).map(|endpoint| {
+                EndpointBelief {
+                    address: endpoint.address(),
+                    name: Arc::clone(endpoint.shared_name()),
+                    weight: endpoint.weight(),
+                    outstanding: endpoint.outstanding(),
+                    latency: endpoint.latency(),
+                }
+            }));
+            let taken = endpoints.len() - before;
+            steps -= taken;
+            self.at += taken;
+            if self.at >= cluster.len() || taken == 0 {
+                self.turn_to_next();
+            }
+        }
+        !self.left.is_empty()
+    }
+
+    fn turn_to_next(&mut self) {
+        self.left.pop();
+        self.at = 0;
+    }
+}
 
 impl Worker {
     /// Brings the gauges up to date.
@@ -19,41 +154,20 @@ impl Worker {
         }
     }
 
-    /// What this worker believes, for the admin server.
-    pub(crate) fn beliefs(&self) -> Value {
+    /// Tells the admin server what this worker believes.
+    pub(crate) async fn tell_beliefs(self: Rc<Self>, reply: Sender<Beliefs>) {
         self.publish_beliefs();
-        let world = self.world.borrow();
-        let clusters: Vec<Value> = world
-            .clusters()
-            .into_iter()
-            .map(|cluster| {
-                let key = cluster.key();
-                let endpoints: Vec<Value> = world
-                    .members(cluster)
-                    .map(|endpoint| {
-                        json!({
-                            "address": endpoint.address().to_string(),
-                            "name": endpoint.name(),
-                            "weight": endpoint.weight(),
-                            "outstanding": endpoint.outstanding(),
-                            "latency_ms": endpoint.latency().map(|l| l.as_secs_f64() * 1e3),
-                        })
-                    })
-                    .collect();
-                json!({
-                    "namespace": &*key.namespace,
-                    "service": &*key.service,
-                    "port": key.port,
-                    "endpoints": endpoints,
-                })
-            })
-            .collect();
-        json!({
-            "worker": self.index,
-            "generation": world.snapshot().generation,
-            "connections": self.connections.get(),
-            "pooled": self.pool.len(),
-            "clusters": clusters,
-        })
+        let mut gathering = Gathering::of(&self.world.borrow());
+        while gathering.advance(&self.world.borrow(), AT_ONCE) {
+            // A task of its own, because one that wakes itself is not put behind the others.
+            monoio::spawn(async {}).await;
+        }
+        let _ = reply.try_send(Beliefs {
+            worker: self.index,
+            generation: self.world.borrow().snapshot().generation,
+            connections: self.connections.get(),
+            pooled: self.pool.len(),
+            clusters: gathering.found,
+        });
     }
 }

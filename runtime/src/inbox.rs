@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use ringway_config::{Config, Listener};
-use serde_json::Value;
+
+use crate::beliefs::Beliefs;
 
 /// A message to a worker.
 pub(crate) enum Command {
@@ -30,7 +31,7 @@ pub(crate) enum Command {
     /// Limits and time-outs have changed.
     Settings(Arc<Config>),
     /// Tell what you believe.
-    Inspect(Sender<Value>),
+    Inspect(Sender<Beliefs>),
     /// Finish what is under way, then end.
     Drain,
     /// The time for that is over: what would look whole to its peers when the process ends is cut.

@@ -9,6 +9,7 @@ use ringway_config::Config;
 use serde_json::{Value, json};
 
 use crate::admin::State;
+use crate::beliefs::Beliefs;
 use crate::inbox::{Command, Letterbox};
 use crate::log;
 use crate::metrics::{Registry, discovery_text};
@@ -86,9 +87,10 @@ impl State for AdminState {
             let _ = letterbox.put(Command::Inspect(reply.clone()));
         }
         drop(reply);
-        let mut workers: Vec<Value> =
+        let mut workers: Vec<Beliefs> =
             std::iter::from_fn(|| replies.recv_deadline(until).ok()).collect();
-        workers.sort_by_key(|worker| worker["worker"].as_u64());
+        workers.sort_by_key(Beliefs::worker);
+        let workers: Vec<Value> = workers.iter().map(Beliefs::to_json).collect();
         let shown = json!({ "workers": workers, "discovery": self.discovery.status() });
         serde_json::to_string_pretty(&shown).unwrap_or_default()
     }

@@ -174,7 +174,7 @@ impl Worker {
                 *self.settings.borrow_mut() = Rc::new(Settings::new(&config));
             }
             Command::Inspect(reply) => {
-                let _ = reply.try_send(self.beliefs());
+                monoio::spawn(Rc::clone(self).tell_beliefs(reply));
             }
             Command::Drain => self.drain(),
             Command::Cut => {
@@ -248,9 +248,12 @@ impl Worker {
     async fn adopt(&self, snapshot: Arc<Snapshot>) -> Arc<Snapshot> {
         let mut adoption = self.world.borrow().begin_adoption(snapshot);
         loop {
+            let begun = std::time::Instant::now();
             let adopted =
                 self.world.borrow_mut().advance(&mut adoption, ADOPTED_AT_ONCE, clock::now());
             self.forget(&adopted.removed);
+            let nanos = u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX);
+            self.metrics().set_longest(Gauge::LongestAdoption, nanos);
             if adoption.is_done() {
                 return adoption.into_old();
             }

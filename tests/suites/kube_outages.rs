@@ -4,7 +4,7 @@
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use ringway_tests::admin;
 use ringway_tests::kube::cluster::{Cluster, Options, TOKEN};
@@ -19,8 +19,18 @@ use ringway_tests::proxy::Proxy;
 use ringway_tests::scratch::Scratch;
 use ringway_tests::wait;
 
-/// How long the API server is away: several attempts to come back to it.
+/// How long the API server is away: several attempts to come back to it. The variable
+/// `RINGWAY_OUTAGE_SECONDS` makes it longer (`make outages`: ten minutes).
 const OUTAGE: Duration = Duration::from_secs(7);
+/// In how much time the API's picture is taken over when it is back. Judged only when the variable
+/// is set, because then nothing else runs beside it.
+const AGREEMENT: Duration = Duration::from_secs(5);
+
+/// The length of an outage, if it is not the usual one.
+fn long() -> Option<Duration> {
+    let seconds = std::env::var("RINGWAY_OUTAGE_SECONDS").ok()?;
+    Some(Duration::from_secs(seconds.parse().expect("RINGWAY_OUTAGE_SECONDS is a whole number")))
+}
 
 /// Who breaks the API server for everybody has it alone.
 static TURN: RwLock<()> = RwLock::new(());
@@ -86,7 +96,7 @@ impl Scene {
 
     /// The outage: what is known is used, also what has not been used before.
     fn endure(&self) {
-        thread::sleep(OUTAGE);
+        thread::sleep(long().unwrap_or(OUTAGE));
         self.load.await_answers(50);
         assert_eq!(self.stage.ask(&self.proxy, "idle", 5), [("idle".to_owned(), 5)].into());
         let ready = admin::get(self.proxy.settings.admin, "/ready");
@@ -94,10 +104,17 @@ impl Scene {
         self.stage.await_origins(&self.proxy, "app", &["leaves", "stays"]);
     }
 
-    /// The API's picture is taken over, and what has left is left alone.
-    fn agree(self) {
-        let took = self.stage.await_origins(&self.proxy, "app", &["comes", "stays"]);
+    /// The API's picture is taken over, and what has left is left alone; it is there since `back`.
+    fn agree_since(self, back: Instant) {
+        self.stage.await_origins(&self.proxy, "app", &["comes", "stays"]);
+        let took = back.elapsed();
         println!("{}: in agreement after {took:?}", self.stage.namespace);
+        assert!(long().is_none() || took <= AGREEMENT, "in agreement after {took:?}");
+        self.agree();
+    }
+
+    fn agree(self) {
+        self.stage.await_origins(&self.proxy, "app", &["comes", "stays"]);
         let before = self.leaves.next_sequence();
         let _ = self.stage.ask(&self.proxy, "app", 40);
         self.load.await_answers(50);
@@ -118,7 +135,7 @@ fn blocked(namespace: &str, how: Block) {
     scene.change();
     scene.endure();
     drop(block);
-    scene.agree();
+    scene.agree_since(Instant::now());
 }
 
 #[test]
@@ -138,8 +155,9 @@ fn an_api_server_that_is_killed() {
     scene.stage.cluster.kill_server();
     scene.endure();
     scene.stage.cluster.start_server();
+    let back = Instant::now();
     scene.change();
-    scene.agree();
+    scene.agree_since(back);
 }
 
 #[test]
@@ -149,8 +167,9 @@ fn an_api_server_that_falls_silent() {
     scene.stage.cluster.freeze_server();
     scene.endure();
     scene.stage.cluster.thaw_server();
+    let back = Instant::now();
     scene.change();
-    scene.agree();
+    scene.agree_since(back);
 }
 
 #[test]

@@ -67,6 +67,12 @@ impl EndpointState {
         &self.name
     }
 
+    /// The same, shared with the snapshot.
+    #[must_use]
+    pub const fn shared_name(&self) -> &Arc<str> {
+        &self.name
+    }
+
     /// Its share of traffic relative to its siblings.
     #[must_use]
     pub const fn weight(&self) -> u32 {

@@ -248,6 +248,9 @@ fn answer(stream: &TcpStream, target: &str, shared: &Mutex<State>) -> io::Result
         query.split('&').filter_map(|pair| pair.split_once('=')).collect();
     let mut state = shared.lock().unwrap();
     state.asked.push((Instant::now(), target.to_owned()));
+    if path == "/readyz" {
+        return respond(stream, 200, "", &json!("ok"));
+    }
     if path == "/apis" {
         let body = catalog(&state);
         return respond(stream, 200, "", &body);

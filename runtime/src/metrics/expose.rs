@@ -63,7 +63,7 @@ const HTTP2_CLOSED: [(Counter, &str); 11] = [
 ];
 
 /// Gauges of workers: name and help.
-const GAUGES: [(Gauge, &str, &str); Gauge::COUNT] = [
+const GAUGES: [(Gauge, &str, &str); Gauge::COUNT - 1] = [
     (Gauge::Connections, "ringway_worker_connections", "Client connections now."),
     (Gauge::Exchanges, "ringway_worker_exchanges", "Exchanges under way."),
     (Gauge::PoolIdle, "ringway_worker_pool_idle_connections", "Idle connections to endpoints."),
@@ -221,6 +221,16 @@ fn workers(out: &mut Text, workers: &[std::sync::Arc<WorkerCells>]) {
         for (index, cells) in workers.iter().enumerate() {
             out.sample(name, |l| l.label("worker", index), cells.gauges[gauge as usize].get());
         }
+    }
+    let name = "ringway_worker_longest_adoption_seconds";
+    out.family(
+        name,
+        Kind::Gauge,
+        "Longest that adopting a snapshot has kept requests waiting, since the start.",
+    );
+    for (index, cells) in workers.iter().enumerate() {
+        let longest = cells.gauges[Gauge::LongestAdoption as usize].get();
+        out.sample(name, |l| l.label("worker", index), seconds(longest));
     }
     let name = "ringway_worker_cpu_seconds_total";
     out.family(name, Kind::Counter, "CPU time of the worker's thread, user and system.");

@@ -75,10 +75,12 @@ pub(crate) enum Gauge {
     SnapshotGeneration,
     /// Bytes held in free buffers.
     BufferBytes,
+    /// Nanoseconds of the longest turn of an adoption so far.
+    LongestAdoption,
 }
 
 impl Gauge {
-    pub(super) const COUNT: usize = Self::BufferBytes as usize + 1;
+    pub(super) const COUNT: usize = Self::LongestAdoption as usize + 1;
 }
 
 /// The event driver that a worker came up with.
@@ -136,6 +138,14 @@ impl WorkerMetrics {
     /// States how many there are now.
     pub(crate) fn set(&self, gauge: Gauge, value: u64) {
         self.cells.gauges[gauge as usize].set(value);
+    }
+
+    /// States how many there are now, if there have never been so many.
+    pub(crate) fn set_longest(&self, gauge: Gauge, value: u64) {
+        let cell = &self.cells.gauges[gauge as usize];
+        if value > cell.get() {
+            cell.set(value);
+        }
     }
 
     /// Says which driver this worker runs on; the first word counts.

@@ -15,11 +15,14 @@ use tokio::time::timeout;
 
 use super::connect;
 use super::failure::{Failure, chain};
+use super::presence::Presence;
 
 /// From a request to the head of its answer: a watch is answered at once.
 const HEAD: Duration = Duration::from_secs(5);
 /// The same for a list, which is gathered first.
 const LIST: Duration = Duration::from_secs(30);
+/// The same for a look whether anybody is there.
+const LOOK: Duration = Duration::from_secs(2);
 /// The most bytes of an answer that is read whole.
 const MOST_WHOLE: usize = 8 << 20;
 
@@ -44,6 +47,7 @@ pub(crate) struct Api {
     client: Mutex<Option<Client>>,
     /// Whether streaming lists have been refused.
     no_streaming: AtomicBool,
+    presence: Presence,
 }
 
 /// What is asked for, as far as it matters for how long to wait.
@@ -53,11 +57,19 @@ pub(crate) enum Wait {
     Short,
     /// The answer has to be gathered.
     Long,
+    /// It is only asked whether there is one.
+    Look,
 }
 
 impl Api {
-    pub(crate) const fn new(access: Access) -> Self {
-        Self { access, client: Mutex::new(None), no_streaming: AtomicBool::new(false) }
+    pub(crate) fn new(access: Access) -> Self {
+        let no_streaming = AtomicBool::new(false);
+        Self { access, client: Mutex::new(None), no_streaming, presence: Presence::new() }
+    }
+
+    /// What is believed about whether it is there.
+    pub(crate) const fn presence(&self) -> &Presence {
+        &self.presence
     }
 
     /// Whether lists may be asked for as a stream.
@@ -85,7 +97,11 @@ impl Api {
         wait: Wait,
     ) -> Result<Answer, Failure> {
         let client = self.client().await?;
-        let limit = if wait == Wait::Short { HEAD } else { LIST };
+        let limit = match wait {
+            Wait::Short => HEAD,
+            Wait::Long => LIST,
+            Wait::Look => LOOK,
+        };
         let sent = client.send(request.map(Body::from));
         let response = match timeout(limit, sent).await {
             Ok(Ok(response)) => response,
@@ -98,6 +114,7 @@ impl Api {
         let mut answer = Answer { head, body };
         let status = answer.head.status;
         if status.is_success() || status == StatusCode::NOT_MODIFIED {
+            self.presence.answered();
             return Ok(answer);
         }
         let said = answer.whole().await.unwrap_or_default();

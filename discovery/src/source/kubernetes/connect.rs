@@ -18,8 +18,10 @@ use super::failure::{Failure, chain};
 /// A TCP connect.
 const CONNECT: Duration = Duration::from_secs(2);
 /// After so long without a word the connection is asked for one, and given up when none comes.
-const ASK: Duration = Duration::from_secs(10);
-const ANSWER: Duration = Duration::from_secs(5);
+/// Together they are below the sixth repetition of a lost segment (6.2 s): of a connection that is
+/// kept, the next one is never more than 3.2 s away when the way is free again.
+const ASK: Duration = Duration::from_secs(3);
+const ANSWER: Duration = Duration::from_secs(2);
 /// A connection that nobody uses: HTTP/1.1 to a server without HTTP/2.
 const IDLE: Duration = Duration::from_secs(90);
 
@@ -65,7 +67,7 @@ fn connector(config: &Config) -> Result<HttpsConnector<HttpConnector>, Failure> 
     // HTTP/1.1 has no PING.
     tcp.set_keepalive(Some(ASK));
     tcp.set_keepalive_interval(Some(ANSWER / 2));
-    tcp.set_keepalive_retries(Some(3));
+    tcp.set_keepalive_retries(Some(2));
     let tls = config.rustls_client_config().map_err(|error| no_access(&error))?;
     let mut builder = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http();
     if let Some(name) = &config.tls_server_name {

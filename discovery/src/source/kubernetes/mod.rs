@@ -17,6 +17,7 @@ mod inspect;
 mod items;
 mod known;
 mod lines;
+mod presence;
 mod resource;
 mod target;
 mod watch;
@@ -30,7 +31,7 @@ use ringway_core::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::watch::Sender;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{Tell, Told, tell};
 use crate::event::{Event, SourceId};
@@ -38,6 +39,7 @@ use api::{Access, Api};
 use backoff::{Failures, jitter};
 pub(crate) use board::Board;
 use catalog::Catalog;
+use failure::Failure;
 pub use inspect::{Inspection, inspect};
 use resource::{RESOURCES, Resource};
 use target::Target;
@@ -99,11 +101,17 @@ pub(crate) async fn watch(settings: Kubernetes, silence: Duration, board: Board,
 
 impl Watches {
     async fn run(mut self, mut heard: UnboundedReceiver<News>) {
+        let (api, rng) = (Arc::clone(&self.shared.api), Rng::new(self.rng.next_u64()));
+        self.tasks.spawn(async move { presence::look(&api, rng).await });
+        let mut calls = self.shared.api.presence().calls();
+        let mut own = Rng::new(self.rng.next_u64());
         loop {
-            let again = Instant::now() + self.look().await;
+            let (again, failure) = self.look().await;
+            let pause = calls.pause(again, failure.as_ref(), &mut own);
+            tokio::pin!(pause);
             loop {
                 tokio::select! {
-                    () = sleep_until(again) => break,
+                    () = &mut pause => break,
                     Some(news) = heard.recv() => match news {
                         News::Complete => self.complete(),
                         News::Missing => break,
@@ -113,14 +121,14 @@ impl Watches {
         }
     }
 
-    /// Asks which kinds there are; when to ask again.
-    async fn look(&mut self) -> Duration {
+    /// Asks which kinds there are; when to ask again, and what went wrong.
+    async fn look(&mut self) -> (Duration, Option<Failure>) {
         match self.catalog.ask(&self.shared.api).await {
             Ok(()) => {
                 self.failures.clear();
                 self.board.discovered(None);
                 self.adjust();
-                LOOK_AGAIN + jitter(LOOK_AGAIN / 4, &mut self.rng)
+                (LOOK_AGAIN + jitter(LOOK_AGAIN / 4, &mut self.rng), None)
             }
             Err(failure) => {
                 let pause = self.failures.add(&failure, &mut self.rng);
@@ -128,8 +136,9 @@ impl Watches {
                     tracing::warn!("cannot ask the API server which kinds it has: {failure}");
                 }
                 self.board.discovered(Some(&failure));
+                self.shared.api.presence().failed(&failure);
                 self.shared.api.forget();
-                pause
+                (pause, Some(failure))
             }
         }
     }

@@ -15,7 +15,7 @@ use ringway_core::rng::Rng;
 use ringway_core::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::watch::Receiver;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::answer;
 use super::api::{Api, Wait};
@@ -25,6 +25,7 @@ use super::failure::{Failure, Remedy};
 use super::items::{Found, Items};
 use super::known::Known;
 use super::lines::{Line, Lines, MOST_BYTES};
+use super::presence::Calls;
 use super::target::Target;
 use crate::event::Event;
 use crate::manifest::{self, Item};
@@ -64,6 +65,7 @@ pub(crate) struct Watch {
     known: Known,
     post: Post,
     rng: Rng,
+    calls: Calls,
     /// What the last event said; `None` means that a list is due.
     version: Option<String>,
     complete: bool,
@@ -79,6 +81,7 @@ impl Watch {
         rng: Rng,
     ) -> Self {
         let known = Known::new(target.resource.kind);
+        let calls = shared.api.presence().calls();
         Self {
             shared,
             target,
@@ -86,6 +89,7 @@ impl Watch {
             known,
             post,
             rng,
+            calls,
             version: None,
             complete: false,
             failures: Failures::default(),
@@ -119,6 +123,7 @@ impl Watch {
     async fn recover(&mut self, failure: &Failure) {
         let pause = self.failures.add(failure, &mut self.rng);
         self.post.failed(failure);
+        self.shared.api.presence().failed(failure);
         if self.failures.is_news() {
             tracing::warn!("watch of {} failed: {failure}; what is known stays", self.target);
         } else {
@@ -132,7 +137,7 @@ impl Watch {
                 let _ = self.shared.news.send(News::Missing);
             }
         }
-        sleep(pause).await;
+        self.calls.pause(pause, Some(failure), &mut self.rng).await;
     }
 
     /// Goes on from where it is, until the server ends the watch.
