@@ -17,7 +17,7 @@ fn a_whole_file_is_read() {
     assert_eq!(found.objects.len(), 6);
     let notes = [
         "a.yaml:8:7: spec.ports[1]: only TCP ports are used",
-        "a.yaml:62:14: spec.rules[0].retry: has no effect yet",
+        "a.yaml:62:14: spec.rules[0].retry: accepted, not applied by this version",
         "a.yaml:65:1: Deployment (apps/v1) is not used",
     ];
     assert_eq!(found.notes, notes);
