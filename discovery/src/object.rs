@@ -160,7 +160,7 @@ pub struct Service {
     /// Whether ringways stand before its endpoints: annotation `ringway.io/meshed`.
     pub meshed: bool,
     /// Annotations `retry.linkerd.io/*`.
-    pub retry: Option<Retry>,
+    pub retry: Option<Box<Retry>>,
 }
 
 /// What a service stands for.

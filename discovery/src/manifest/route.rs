@@ -59,7 +59,7 @@ pub(super) fn shared(
     let rules = spec.maps("rules");
     let mut rules: Vec<_> = rules.iter().map(|r| rule(r, &name.namespace)).collect();
     if let Some(retry) = retry::annotated(root) {
-        rules.iter_mut().for_each(|rule| rule.retry = rule.retry.take().or(Some(retry.clone())));
+        rules.iter_mut().for_each(|rule| _ = rule.retry.get_or_insert_with(|| retry.clone()));
     }
     Some(Route { kind, name, created: metadata::created(root), parents, hostnames, rules })
 }

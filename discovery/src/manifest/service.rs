@@ -30,7 +30,7 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
         connect_timeout: timeout.and_then(|timeout| value::duration(&timeout)).flatten(),
         opaque_ports: opaque_ports(root),
         meshed: metadata::meshed(root),
-        retry: retry::annotated(root),
+        retry: retry::annotated(root).map(Box::new),
     })
 }
 
