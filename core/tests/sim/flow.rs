@@ -60,7 +60,7 @@ fn what_demands_tls_gets_no_request_and_no_copy_of_one() {
     assert_eq!((refused.status, refused.fault), (502, Some(demanded)));
     assert!(Flow::open(&GET, 0, &mut world, NOW).mirror(0, &mut world, NOW).is_none());
     // What a tunnel carries is between its ends.
-    let mut tunnel = Flow::open(&head(Method::Connect, b"CONNECT"), 0, &mut world, NOW);
+    let mut tunnel = Flow::open(&head(b"CONNECT"), 0, &mut world, NOW);
     assert!(matches!(tunnel.next(&mut world, NOW), Step::Try(_)));
     // And no longer, once the policy is gone.
     let plain = Cluster { tls: false, ..demanding };

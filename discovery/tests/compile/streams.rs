@@ -2,7 +2,7 @@
 //! shares and kinds.
 
 use ringway_config::{Config, Kind, Listener, Protocol as Wanted};
-use ringway_core::message::{Connection, Framing, Method, RequestHead, Upgrade, Version};
+use ringway_core::message::RequestHead;
 use ringway_core::snapshot::{Protocol, Rule, Snapshot};
 use ringway_discovery::{Compiler, Event, Settings, SourceId, compile};
 
@@ -181,21 +181,7 @@ fn a_listener_that_does_not_detect_is_reported() {
 
 /// The rule of a CONNECT to a service.
 fn tunnel<'s>(snapshot: &'s Snapshot, authority: &str) -> Option<&'s Rule> {
-    let head = RequestHead {
-        method: Method::Connect,
-        method_token: b"CONNECT",
-        authority: authority.as_bytes(),
-        target: authority.as_bytes(),
-        absolute: false,
-        version: Version::Http11,
-        fields: &[],
-        lines: &[],
-        framing: Framing::None,
-        connection: Connection::default(),
-        expect_continue: false,
-        upgrade: Upgrade::None,
-        te_trailers: false,
-    };
+    let head = RequestHead::bare(b"CONNECT", authority.as_bytes(), authority.as_bytes());
     Some(snapshot.listener("out")?.table.find(&head)?.rule)
 }
 
