@@ -80,6 +80,7 @@ fn service(n: u32, port: u16) -> Object {
         connect_timeout: None,
         opaque_ports: None,
         meshed: false,
+        retry: None,
     })
 }
 

@@ -250,7 +250,7 @@ const DISCOVERY: &[Key] = &[
         "manifests",
         Shape::of(Scalar::Directory),
         Absent,
-        "A watched directory of Kubernetes manifests (Service, EndpointSlice, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute), relative to this file.",
+        "A watched directory of Kubernetes manifests (Service, EndpointSlice, HTTPRoute, GRPCRoute, TLSRoute, TCPRoute, BackendTLSPolicy, XBackendTrafficPolicy), relative to this file.",
         "Without it `services` is all there is.",
     ),
     key(

@@ -68,6 +68,7 @@ pub struct ClusterState {
     params: Params,
     connect_timeout: Duration,
     protocol: HttpProtocol,
+    tls: bool,
     /// Sorted by address.
     members: Vec<Member>,
     picker: Picker,
@@ -88,6 +89,7 @@ pub(crate) struct Picked {
     pub(crate) connect_timeout: Duration,
     pub(crate) protocol: HttpProtocol,
     pub(crate) meshed: bool,
+    pub(crate) tls: bool,
 }
 
 /// How a ticket ended.
@@ -214,6 +216,7 @@ impl World {
             connect_timeout: cluster.connect_timeout,
             protocol: cluster.protocol,
             meshed: endpoints[member.id.index()].meshed,
+            tls: cluster.tls,
         })
     }
 

@@ -26,7 +26,7 @@ use crate::policy::deadline;
 use crate::policy::retry::{MAX_ATTEMPTS, Retry, retry};
 pub use crate::policy::retry::{Sent, Written};
 use crate::record::{Closing, Record};
-use crate::snapshot::{Backend, ClusterId, Filters, HeaderEdits, HttpProtocol, Rule};
+use crate::snapshot::{Backend, ClusterId, Filters, HeaderEdits, HttpProtocol, Place, Rule};
 use crate::time::{Duration, Instant};
 
 /// The state of one exchange. Allocates nothing; keeps the view it was opened on alive.
@@ -52,6 +52,8 @@ pub struct Flow {
     switch_only: bool,
     /// Every further attempt takes a new connection.
     fresh: bool,
+    /// What is sent is between the client and the endpoint, and not the proxy's to encrypt.
+    sealed: bool,
     attempts: u8,
 }
 
@@ -59,8 +61,7 @@ pub struct Flow {
 #[derive(Clone, Copy, Debug)]
 struct Found {
     listener: u32,
-    /// The listener's opaque one when there is none.
-    rule: Option<u32>,
+    rule: Place,
     backend: Option<u32>,
     prefix: u32,
 }
@@ -137,24 +138,35 @@ impl Flow {
     pub fn open(head: &RequestHead<'_>, listener: usize, world: &mut World, now: Instant) -> Self {
         let mut flow = Self::new(head.method, head.upgrade != Upgrade::None, world, now);
         flow.switch_only = flow.upgrade && head.version == Version::Http2;
+        flow.sealed = head.method == Method::Connect && !flow.upgrade;
         flow.route(head, listener, world);
         flow
     }
 
     /// Finds the way of a connection that came on the view's `listener` and is passed on as it
-    /// comes.
-    pub fn open_opaque(listener: usize, world: &mut World, now: Instant) -> Self {
+    /// comes. If it is TLS, `name` is the server name that the client asks for, empty if it says
+    /// none: a rule for it goes before what other opaque connections get.
+    pub fn open_opaque(
+        listener: usize,
+        name: Option<&[u8]>,
+        world: &mut World,
+        now: Instant,
+    ) -> Self {
         // Like the tunnel that a CONNECT asks for.
         let mut flow = Self::new(Method::Connect, false, world, now);
+        flow.sealed = name.is_some();
         let view = Rc::clone(&flow.view);
         if !view.is_ready() {
             flow.give_up(Fault::us(Stage::Route, Cause::NotReady));
             return flow;
         }
-        match view.listeners().get(listener).map(|routes| routes.opaque.as_ref()) {
-            Some(Some(rule)) => flow.take_rule(rule, (listener, None, 0), world),
-            Some(None) => flow.give_up(Fault::us(Stage::Route, Cause::NoRoute)),
-            None => flow.give_up(Fault::us(Stage::Route, Cause::NotReady)),
+        let Some(routes) = view.listeners().get(listener) else {
+            flow.give_up(Fault::us(Stage::Route, Cause::NotReady));
+            return flow;
+        };
+        match routes.opaque(name) {
+            Some((place, rule)) => flow.take_rule(rule, (listener, place, 0), world),
+            None => flow.give_up(Fault::us(Stage::Route, Cause::NoRoute)),
         }
         flow
     }
@@ -175,6 +187,7 @@ impl Flow {
             upgrade,
             switch_only: false,
             fresh: false,
+            sealed: false,
             attempts: 0,
         }
     }
@@ -191,12 +204,13 @@ impl Flow {
         let Some(found) = routes.table.find(head) else {
             return self.give_up(Fault::us(Stage::Route, Cause::NoRoute));
         };
-        self.take_rule(found.rule, (listener, Some(found.index), found.matched_prefix), world);
+        let place = Place::Table(found.index);
+        self.take_rule(found.rule, (listener, place, found.matched_prefix), world);
         self.deadline = self.deadline.min(deadline::asked(head, self.start));
     }
 
-    /// Follows the rule that was found, of that listener and number, with so much of the path.
-    fn take_rule(&mut self, rule: &Rule, at: (usize, Option<u32>, usize), world: &mut World) {
+    /// Follows the rule that was found, of that listener and place, with so much of the path.
+    fn take_rule(&mut self, rule: &Rule, at: (usize, Place, usize), world: &mut World) {
         let backend = choose(&rule.backends, world);
         self.found = Some(Found {
             listener: index(at.0),
@@ -239,6 +253,9 @@ impl Flow {
         let picked = world
             .pick(cluster, &self.failed, now)
             .ok_or(Fault::us(Stage::Pick, Cause::NoEndpoint))?;
+        if picked.tls && !self.sealed {
+            return Err(Fault::us(Stage::Pick, Cause::TlsDemanded));
+        }
         let limit = self.rule().and_then(|rule| rule.timeouts.backend_request);
         let deadline = limit.map_or(Instant::NEVER, |limit| now + limit).min(self.deadline);
         world.begin(picked.endpoint);
@@ -375,10 +392,7 @@ impl Flow {
     pub fn rule(&self) -> Option<&Rule> {
         let found = self.found?;
         let routes = self.view.listeners().get(found.listener as usize)?;
-        match found.rule {
-            Some(rule) => routes.table.rule(rule),
-            None => routes.opaque.as_ref(),
-        }
+        routes.rule(found.rule)
     }
 
     fn backend(&self) -> Option<&Backend> {
@@ -427,7 +441,7 @@ impl Flow {
         if world.below(u64::from(mirror.denominator)) >= u64::from(mirror.numerator) {
             return None;
         }
-        let picked = world.pick(mirror.cluster, &[], now)?;
+        let picked = world.pick(mirror.cluster, &[], now).filter(|picked| !picked.tls)?;
         Some(Attempt {
             endpoint: picked.endpoint,
             address: picked.address,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 pub use clusters::{ClusterId, Clusters};
 
-use crate::policy::route::RouteTable;
+use crate::policy::route::{RouteTable, ServerNames};
 use crate::time::Duration;
 
 /// One picture of the world. Built once, shared by all workers, never changed. What has not
@@ -43,8 +43,43 @@ pub struct ListenerRoutes {
     pub table: RouteTable,
     /// What its connections may speak.
     pub protocol: Protocol,
+    /// Where TLS connections go that are passed on as they come, by the server name they ask for;
+    /// others of them are opaque.
+    pub names: ServerNames,
     /// Where connections go that are passed on as they come; `None` is nowhere.
     pub opaque: Option<Rule>,
+}
+
+impl ListenerRoutes {
+    /// The rule for a connection that is passed on as it comes, with its place. Of TLS `name` is the
+    /// server name that the client asks for, empty if it says none.
+    #[must_use]
+    pub fn opaque(&self, name: Option<&[u8]>) -> Option<(Place, &Rule)> {
+        let named = name.and_then(|name| self.names.find(name));
+        let named = named.map(|(at, rule)| (Place::Names(at), rule));
+        named.or_else(|| Some((Place::Opaque, self.opaque.as_ref()?)))
+    }
+
+    /// The rule at a place.
+    #[must_use]
+    pub fn rule(&self, place: Place) -> Option<&Rule> {
+        match place {
+            Place::Table(index) => self.table.rule(index),
+            Place::Names(index) => self.names.rule(index),
+            Place::Opaque => self.opaque.as_ref(),
+        }
+    }
+}
+
+/// Where a listener's rule is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// In the route table.
+    Table(u32),
+    /// Among the server names.
+    Names(u32),
+    /// The one for whatever is opaque.
+    Opaque,
 }
 
 /// What the connections of a listener may speak.
@@ -74,6 +109,9 @@ pub struct Cluster {
     pub connect_timeout: Duration,
     /// What its endpoints speak. Default HTTP/1.1.
     pub protocol: HttpProtocol,
+    /// Whether its endpoints are to be spoken to over TLS (BackendTLSPolicy). That is not done yet:
+    /// requests to it fail, and only what the client has encrypted itself is passed on. Default no.
+    pub tls: bool,
     /// Ready endpoints, sorted by address, no address twice.
     pub endpoints: Vec<Endpoint>,
 }

@@ -5,7 +5,7 @@ use ringway_config::Kind;
 use crate::event::{Event, SourceId};
 use crate::index::Index;
 use crate::manifest::ManifestError;
-use crate::object::{self, NamespacedName, Object};
+use crate::object::{self, NamespacedName, Object, RouteKind};
 use crate::settings::Settings;
 use crate::source::{fixed, scan};
 
@@ -67,7 +67,7 @@ pub fn check(settings: &Settings) -> Result<Summary, Vec<ManifestError>> {
     Ok(summary)
 }
 
-/// Notes backends that do not resolve: their share is answered with 500.
+/// Notes backends that do not resolve: their share is answered with 500, or reset.
 fn dangling(
     route: &object::Route,
     known: impl Fn(&NamespacedName, u16) -> bool,
@@ -76,11 +76,16 @@ fn dangling(
     let backends = route.rules.iter().enumerate().flat_map(|(number, rule)| {
         rule.backends.iter().filter_map(move |b| Some((number, b.service.as_ref()?)))
     });
+    let gets = match route.kind {
+        RouteKind::Http | RouteKind::Grpc => "500",
+        RouteKind::Tls | RouteKind::Tcp => "connections are reset",
+    };
     for (number, (service, port)) in backends {
         if !known(service, *port) {
             let rule = format!("{} rules[{number}]", route.name);
-            notes
-                .push(format!("route {rule}: there is no service {service} with port {port}: 500"));
+            notes.push(format!(
+                "route {rule}: there is no service {service} with port {port}: {gets}"
+            ));
         }
     }
 }

@@ -33,9 +33,9 @@ pub use handle::{Handle, spawn};
 pub use index::Index;
 pub use manifest::{Found, ManifestError, read};
 pub use object::{
-    Addresses, Backend, Endpoint, EndpointSlice, External, Hints, Kind, NamespacedName, Object,
-    ParentKind, ParentRef, Route, RouteKind, RouteMirror, RouteRule, Service, ServiceKind,
-    ServicePort, SlicePort,
+    Addresses, Backend, BackendTlsPolicy, BackendTrafficPolicy, Endpoint, EndpointSlice, External,
+    Hints, Kind, NamespacedName, Object, ParentKind, ParentRef, PolicyTarget, Retry, RetryBudget,
+    Route, RouteKind, RouteMirror, RouteRule, Service, ServiceKind, ServicePort, SlicePort,
 };
 pub use settings::Settings;
 pub use settle::Settle;

@@ -10,8 +10,11 @@ use ringway_config::Ports;
 use ringway_core::snapshot::{Balancer, Filters, Redirect};
 use ringway_core::time::Duration;
 
+mod note;
+mod policy;
 mod route;
 
+pub use policy::{BackendTlsPolicy, BackendTrafficPolicy, PolicyTarget, Retry, RetryBudget};
 pub use route::{Backend, ParentKind, ParentRef, Route, RouteKind, RouteMirror, RouteRule};
 
 /// The name of an object within its kind.
@@ -52,6 +55,10 @@ pub enum Kind {
     TlsRoute,
     /// A TCPRoute.
     TcpRoute,
+    /// [`BackendTlsPolicy`]
+    BackendTlsPolicy,
+    /// [`BackendTrafficPolicy`]
+    BackendTrafficPolicy,
     /// [`Addresses`]
     Addresses,
 }
@@ -70,6 +77,8 @@ impl Kind {
             Self::GrpcRoute => "GRPCRoute",
             Self::TlsRoute => "TLSRoute",
             Self::TcpRoute => "TCPRoute",
+            Self::BackendTlsPolicy => "BackendTLSPolicy",
+            Self::BackendTrafficPolicy => "XBackendTrafficPolicy",
             Self::Addresses => "Addresses",
         }
     }
@@ -84,6 +93,10 @@ pub enum Object {
     Slice(EndpointSlice),
     /// Rules for requests.
     Route(Route),
+    /// Services that are to be spoken to over TLS.
+    BackendTlsPolicy(BackendTlsPolicy),
+    /// How traffic to services is to be handled.
+    BackendTrafficPolicy(BackendTrafficPolicy),
     /// What a DNS name resolves to.
     Addresses(Addresses),
 }
@@ -101,6 +114,8 @@ impl Object {
                 RouteKind::Tls => Kind::TlsRoute,
                 RouteKind::Tcp => Kind::TcpRoute,
             },
+            Self::BackendTlsPolicy(_) => Kind::BackendTlsPolicy,
+            Self::BackendTrafficPolicy(_) => Kind::BackendTrafficPolicy,
             Self::Addresses(_) => Kind::Addresses,
         }
     }
@@ -112,6 +127,8 @@ impl Object {
             Self::Service(service) => service.name.clone(),
             Self::Slice(slice) => slice.name.clone(),
             Self::Route(route) => route.name.clone(),
+            Self::BackendTlsPolicy(policy) => policy.name.clone(),
+            Self::BackendTrafficPolicy(policy) => policy.name.clone(),
             Self::Addresses(addresses) => NamespacedName::new("", addresses.host.clone()),
         }
     }
@@ -142,6 +159,8 @@ pub struct Service {
     pub opaque_ports: Option<Ports>,
     /// Whether ringways stand before its endpoints: annotation `ringway.io/meshed`.
     pub meshed: bool,
+    /// Annotations `retry.linkerd.io/*`.
+    pub retry: Option<Box<Retry>>,
 }
 
 /// What a service stands for.

@@ -30,6 +30,8 @@ pub struct SourceStatus {
     pub errors: Vec<String>,
     /// How often something was wrong since the start.
     pub failures: u64,
+    /// What objects ask for that is accepted and not done by this version, one line each.
+    pub notes: Vec<String>,
 }
 
 /// How one watch of the Kubernetes API server is doing.

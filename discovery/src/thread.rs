@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 const FIRST_SWEEP: Duration = Duration::from_secs(1);
 const LAST_SWEEP: Duration = Duration::from_secs(64);
 
+/// So many notes of a source are shown.
+const MOST_NOTES: usize = 100;
+
 /// What the rest of the process asks for.
 #[derive(Debug)]
 pub(crate) enum Command {
@@ -340,6 +343,7 @@ impl Thread {
                 last_error: errors.first().cloned(),
                 errors,
                 failures,
+                notes: self.index.notes(source).take(MOST_NOTES).map(ToOwned::to_owned).collect(),
             }
         });
         let status =

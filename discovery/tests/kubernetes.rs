@@ -23,6 +23,9 @@ fn settings(kubernetes: Option<Kubernetes>) -> Settings {
     let mut config = Config::default();
     let listener = Listener::new("out", ([127, 0, 0, 1], 4140).into(), Kind::Outbound);
     config.listeners.push(listener);
+    let mut gateway = Listener::new("names", ([127, 0, 0, 1], 8443).into(), Kind::Gateway);
+    gateway.protocol = ringway_config::Protocol::Detect;
+    config.listeners.push(gateway);
     config.discovery.kubernetes = kubernetes;
     Settings::from(&config)
 }
@@ -147,6 +150,34 @@ fn route(name: &str, path: &Value) -> Value {
     })
 }
 
+/// A route of connections, of a service and of the listener of the same name.
+fn stream(kind: &str, name: &str, of: &str) -> Value {
+    json!({
+        "apiVersion": "gateway.networking.k8s.io/v1", "kind": kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "parentRefs": [{"name": name}, {"group": "", "kind": "Service", "name": of}],
+            "hostnames": ["a.test", "*.b.test"],
+            "rules": [{"backendRefs": [
+                {"name": "web", "port": 80, "weight": 3}, {"name": "gone", "port": 1, "weight": 0},
+            ]}],
+        },
+    })
+}
+
+fn policy(kind: &str, name: &str, of: &str) -> Value {
+    let group = if kind == "BackendTLSPolicy" { "k8s.io/v1" } else { "x-k8s.io/v1alpha1" };
+    json!({
+        "apiVersion": format!("gateway.networking.{group}"), "kind": kind,
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {
+            "targetRefs": [{"group": "", "kind": "Service", "name": of}],
+            "validation": {"hostname": "a.test", "wellKnownCACertificates": "System"},
+            "retryConstraint": {"budget": {"percent": 30}},
+        },
+    })
+}
+
 fn shop(double: &Double) {
     double.put(&service("web"));
     double.put(&slice("web-1", "web", "10.0.0.1"));
@@ -179,6 +210,12 @@ fn a_directory_and_an_api_server_with_the_same_objects_compile_to_equal_snapshot
                 {"name": "raw", "port": 91}, {"name": "dns", "port": 53, "protocol": "UDP"},
             ]},
         }),
+        stream("TLSRoute", "out", "rpc"),
+        stream("TLSRoute", "names", "raw"),
+        stream("TCPRoute", "out", "raw"),
+        service("raw"),
+        policy("BackendTLSPolicy", "demanded", "rpc"),
+        policy("XBackendTrafficPolicy", "budget", "web"),
     ];
     let manifests = Directory::new();
     for (number, object) in objects.iter().enumerate() {
@@ -208,8 +245,21 @@ fn a_directory_and_an_api_server_with_the_same_objects_compile_to_equal_snapshot
         let api = lab.next();
         assert_eq!(endpoints(&api), ["10.0.0.1:8080", "10.0.0.2:8080"]);
         assert_eq!(shown(&api), shown(&files), "streaming: {streaming}");
+        let names = &api.listener("names").unwrap().names;
+        assert_eq!(names.find(b"x.b.test").map(|(_, rule)| &*rule.name), Some("default/names/0"));
+        let demanded = |c: &&Arc<ringway_core::snapshot::Cluster>| c.tls;
+        let demanded: Vec<_> =
+            api.clusters.iter().filter(demanded).map(|c| &*c.key.service).collect();
+        assert_eq!(demanded, ["rpc"]);
         let watch = lab.watch("EndpointSlice").unwrap();
         assert_eq!((watch.streamed, watch.objects, watch.lists), (streaming, 2, 1));
+        // What no error is, and has no effect either.
+        let status = lab.handle.status();
+        let source = status.sources.iter().find(|source| source.name == "kubernetes").unwrap();
+        assert_eq!(source.errors, [""; 0]);
+        let said = ["BackendTLSPolicy default/demanded", "XBackendTrafficPolicy default/budget"];
+        let noted: Vec<_> = source.notes.iter().filter_map(|n| n.split(": ").next()).collect();
+        assert_eq!(noted, said);
     }
 }
 
@@ -244,7 +294,7 @@ fn only_the_namespaces_that_are_named_are_watched() {
     lab.until(&["10.0.0.1:8080", "10.0.0.2:8080"]);
     let watches = lab.handle.status().watches;
     let scopes: Vec<_> = watches.iter().map(|w| (w.kind, w.scope.as_str())).collect();
-    assert_eq!(scopes.len(), 8, "{scopes:?}");
+    assert_eq!(scopes.len(), 16, "{scopes:?}");
     assert!(lab.double.asked("Service").iter().all(|(_, t)| t.contains("/namespaces/")));
 }
 
@@ -349,6 +399,17 @@ fn what_is_wrong_is_named_and_the_rest_goes_on() {
     let stray = json!({"type": "MODIFIED", "object": slice("web-1", "web", "10.0.0.9")});
     lab.double.send("Service", &stray.to_string());
     lab.fault("Service", "kind: found `EndpointSlice`, expected Service");
+    // A route and a policy of connections turn bad.
+    let mut stray = stream("TLSRoute", "web", "web");
+    lab.double.put(&stray);
+    stray["spec"]["hostnames"] = json!(["10.0.0.1"]);
+    lab.double.put(&stray);
+    lab.fault("TLSRoute", "TLSRoute default/web: spec.hostnames[0]: found `\"10.0.0.1\"`");
+    assert_eq!(lab.watch("TLSRoute").unwrap().objects, 1, "its last good state");
+    let mut stray = policy("XBackendTrafficPolicy", "budget", "web");
+    stray["spec"]["retryConstraint"]["budget"]["percent"] = json!(200);
+    lab.double.put(&stray);
+    lab.fault("XBackendTrafficPolicy", "spec.retryConstraint.budget.percent: found `200`");
     // Fields that nobody knows, and ten megabytes that nobody reads.
     let mut large = slice("web-2", "web", "10.0.0.2");
     large["metadata"]["annotations"] = json!({"note": "x".repeat(10 << 20)});
@@ -357,7 +418,7 @@ fn what_is_wrong_is_named_and_the_rest_goes_on() {
     lab.until(&["10.0.0.1:8080", "10.0.0.2:8080"]);
     let status = lab.handle.status();
     let source = status.sources.iter().find(|source| source.name == "kubernetes").unwrap();
-    assert_eq!(source.errors.len(), 4, "{:?}", source.errors);
+    assert_eq!(source.errors.len(), 6, "{:?}", source.errors);
     // All is mended.
     lab.double.put(&route("good", &path));
     lab.double.put(&route("bad", &path));
@@ -417,13 +478,17 @@ fn a_kind_that_may_not_be_read_any_more_is_frozen_alone() {
 
 #[test]
 fn a_kind_that_is_not_there_is_off() {
+    const ABSENT: [&str; 5] =
+        ["GRPCRoute", "TLSRoute", "TCPRoute", "BackendTLSPolicy", "XBackendTrafficPolicy"];
     let lab = Lab::start(|double| {
         shop(double);
-        double.serve_kind("GRPCRoute", false);
+        ABSENT.iter().for_each(|kind| double.serve_kind(kind, false));
     });
     lab.until(&["10.0.0.1:8080"]);
-    assert_eq!(lab.watch("GRPCRoute").unwrap().state, WatchState::Absent);
-    assert!(lab.double.asked("GRPCRoute").is_empty());
+    for kind in ABSENT {
+        assert_eq!(lab.watch(kind).unwrap().state, WatchState::Absent);
+        assert!(lab.double.asked(kind).is_empty());
+    }
 }
 
 #[test]

@@ -62,14 +62,18 @@ impl Passage {
         decision: Decision,
         client: &Parts,
     ) -> Self {
-        let mut name = ServerName::Absent;
-        let entry = {
-            let name = &mut name;
-            worker.recorder.begin(move || facts(decision, &client.incoming, peer, name))
-        };
+        let name = (decision == Decision::Tls).then(|| server_name(client.incoming.unread()));
+        let name = name.as_ref().map(|name| match name {
+            ServerName::Found(name) => name.as_bytes(),
+            ServerName::Absent | ServerName::NeedMore => b"",
+        });
+        let entry = worker.recorder.begin(move || {
+            let spoken = if name.is_some() { Spoken::Tls } else { Spoken::Opaque };
+            access_log::Facts::opaque(peer, spoken, name.unwrap_or_default())
+        });
         let mut world = worker.world.borrow_mut();
         let listener = world.listener(&entrance.name).unwrap_or(usize::MAX);
-        let flow = Flow::open_opaque(listener, &mut world, clock::now());
+        let flow = Flow::open_opaque(listener, name, &mut world, clock::now());
         drop(world);
         Self {
             worker: Rc::clone(worker),
@@ -203,25 +207,6 @@ async fn dial(attempt: &Attempt, client: &Parts) -> Result<(Reader, Writer), Fau
     let dialled = pace.keep(either).await;
     pace.clear(Limit::Up);
     dialled.unwrap_or_else(Err)
-}
-
-/// What is known of a connection before it is carried. The name that a ClientHello asks for is
-/// written to `name`, if it is here already.
-fn facts<'a>(
-    decision: Decision,
-    incoming: &Incoming,
-    client: SocketAddr,
-    name: &'a mut ServerName,
-) -> access_log::Facts<'a> {
-    let tls = decision == Decision::Tls;
-    if tls {
-        *name = server_name(incoming.unread());
-    }
-    let host = match name {
-        ServerName::Found(name) => name.as_bytes(),
-        ServerName::Absent | ServerName::NeedMore => b"",
-    };
-    access_log::Facts::opaque(client, if tls { Spoken::Tls } else { Spoken::Opaque }, host)
 }
 
 /// The endpoint's side.

@@ -39,5 +39,6 @@ pub mod strict;
 pub mod sys;
 pub mod tcp;
 pub mod text;
+pub mod tls;
 pub mod vector;
 pub mod wait;

@@ -3,12 +3,13 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::Command;
 
 use ringway_tests::admin;
 use ringway_tests::client::Client;
-use ringway_tests::kube::cluster::Options;
+use ringway_tests::kube::cluster::{Options, TOKEN};
 use ringway_tests::kube::etcd::Version;
 use ringway_tests::kube::kubeconfig::Credential;
 use ringway_tests::kube::kubelet::Pod;
@@ -16,9 +17,11 @@ use ringway_tests::kube::objects;
 use ringway_tests::kube::stage::{PATIENCE, Stage, origin, service};
 use ringway_tests::matrix;
 use ringway_tests::matrix::{Cell, Driver};
+use ringway_tests::network;
 use ringway_tests::proxy::{self, Proxy};
 use ringway_tests::scratch::Scratch;
 use ringway_tests::settings::Settings;
+use ringway_tests::tls;
 use ringway_tests::wait;
 
 const CONTROLLED: Options = Options { etcd: Version::Current, controllers: true };
@@ -159,6 +162,84 @@ fn a_wrong_object_is_named_and_changes_nothing() {
     stage.await_origins(&proxy, "third", &["third"]);
     stage.apply(&objects::route("picky", "app", &rules("/.*", "other")));
     stage.await_origins(&proxy, "app", &["other"]);
+}
+
+/// A route of connections of the listener `web`.
+fn stream(kind: &str, name: &str, rest: &str) -> String {
+    format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: {kind}\nmetadata: {{name: {name}}}\n\
+         spec:\n  parentRefs: [{{name: web}}]\n{rest}"
+    )
+}
+
+fn to(backend: &str) -> String {
+    format!("  rules: [{{backendRefs: [{{name: {backend}, port: 80}}]}}]\n")
+}
+
+#[test]
+fn routes_of_connections_and_policies_follow_the_api_server() {
+    let stage = stage("streams", Cell::epoll());
+    let directory = Scratch::new();
+    let certificate = tls::certificate(&directory, "app", "*.shop.test");
+    let servers = ["one", "two"].map(|name| (name, tls::server(name, &certificate)));
+    for (name, server) in &servers {
+        let address = SocketAddr::new(network::fresh_address(), server.address.port());
+        stage.apply(&objects::service(name, &[address]));
+    }
+    let app = origin("app");
+    stage.apply(&service("app", &[&app]));
+    stage.apply(&stream(
+        "TLSRoute",
+        "one",
+        &format!("  hostnames: [one.shop.test]\n{}", to("one")),
+    ));
+    stage.apply(&stream(
+        "TLSRoute",
+        "any",
+        &format!("  hostnames: ['*.shop.test']\n{}", to("two")),
+    ));
+    stage.apply(&stream("TCPRoute", "rest", &to("one")));
+    stage.apply(&stream("HTTPRoute", "app", &to("app")));
+    let kubeconfig = stage.cluster.kubeconfig(stage.side, &Credential::Token(TOKEN.into()));
+    let settings = Settings::default().workers(2).listener("web", &["protocol: detect"]);
+    let proxy = Proxy::start(Cell::epoll(), settings.kubernetes(&stage.namespace, &kubeconfig));
+    let ask = |names: &[&str]| tls::ask(proxy.web(), &certificate.0, names);
+    let names = ["one.shop.test", "x.shop.test", "-"];
+    wait::until(PATIENCE, "names and the rest are told apart", || {
+        ask(&names) == ["one", "two", "one"]
+    });
+    let swap = |kind: &str, name: &str, backend: &str| {
+        let change = format!(
+            r#"[{{"op":"replace","path":"/spec/rules/0/backendRefs/0/name","value":"{backend}"}}]"#
+        );
+        stage.kubectl(&["patch", kind, name, "--type=json", "-p", &change]);
+    };
+    swap("tlsroute", "one", "two");
+    wait::until(PATIENCE, "a patch moves it", || ask(&names) == ["two", "two", "one"]);
+    swap("tlsroute", "one", "gone");
+    swap("tcproute", "rest", "two");
+    wait::until(PATIENCE, "what is gone is refused, not sent elsewhere", || {
+        ask(&names) == ["ConnectionResetError", "two", "two"]
+    });
+
+    let status = || Client::connect(proxy.web()).ask("GET / HTTP/1.1\r\nHost: a\r\n\r\n").status;
+    assert_eq!(status(), 200);
+    let target = "  targetRefs: [{group: '', kind: Service, name: app}]\n";
+    stage.apply(&format!(
+        "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\nmetadata: {{name: strict}}\n\
+         spec:\n{target}  validation: {{hostname: app.test, wellKnownCACertificates: System}}\n"
+    ));
+    stage.apply(&format!(
+        "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\n\
+         metadata: {{name: budget}}\nspec:\n{target}  retryConstraint: {{budget: {{percent: 30}}}}\n"
+    ));
+    wait::until(PATIENCE, "no request goes in plaintext", || status() == 502);
+    let said = || admin::get(proxy.settings.admin, "/discovery").unwrap().1;
+    for what in ["BackendTLSPolicy streams-epoll/strict: TLS", "streams-epoll/budget: accepted"] {
+        wait::until(PATIENCE, "it is said", || said().contains(what));
+    }
+    stage.kubectl(&["delete", "backendtlspolicy/strict"]);
+    wait::until(PATIENCE, "it is as before", || status() == 200);
 }
 
 /// A file below `deploy/kubernetes`.

@@ -172,6 +172,7 @@ impl World {
             params,
             connect_timeout: said.connect_timeout,
             protocol: said.protocol,
+            tls: said.tls,
             members: Vec::new(),
             picker: Picker::default(),
         });
@@ -180,6 +181,7 @@ impl World {
         state.params = params;
         state.connect_timeout = said.connect_timeout;
         state.protocol = said.protocol;
+        state.tls = said.tls;
         if rebuild {
             let weights = state.members.iter().map(|m| self.endpoints[m.id.index()].weight);
             state.picker = Picker::new(said.balancer, weights, &mut self.rng);

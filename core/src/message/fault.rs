@@ -115,6 +115,8 @@ pub enum Cause {
     NoBackend,
     /// The service has no endpoint.
     NoEndpoint,
+    /// A policy demands TLS to the backend, which is not spoken yet.
+    TlsDemanded,
     /// The worker has no snapshot yet.
     NotReady,
     /// The connection was refused.
@@ -168,6 +170,7 @@ impl Cause {
             Self::NoRoute => "no route",
             Self::NoBackend => "route has no backend",
             Self::NoEndpoint => "no endpoint",
+            Self::TlsDemanded => "a BackendTLSPolicy demands tls, which is not spoken to endpoints",
             Self::NotReady => "not ready",
             Self::Refused => "connection refused",
             Self::Unreachable => "endpoint unreachable",

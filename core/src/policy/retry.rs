@@ -110,6 +110,7 @@ pub const fn retry(fault: Fault, sent: Sent, method: Method) -> Retry {
         | Cause::NoRoute
         | Cause::NoBackend
         | Cause::NoEndpoint
+        | Cause::TlsDemanded
         | Cause::NotReady
         | Cause::Exhausted
         | Cause::RequestTimeout

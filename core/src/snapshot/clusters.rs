@@ -141,6 +141,7 @@ mod tests {
             balancer: Balancer::default(),
             connect_timeout: Duration::ZERO,
             protocol: HttpProtocol::Http1,
+            tls: false,
             endpoints: Vec::new(),
         }
     }

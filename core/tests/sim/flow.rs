@@ -5,7 +5,7 @@ use ringway_core::exchange::{End, Flow, Sent, Step, Verdict};
 use ringway_core::message::{Cause, Fault, RequestHead, Stage, Upgrade};
 use ringway_core::policy::answer::{Answer, Scheme};
 use ringway_core::record::Classification;
-use ringway_core::snapshot::{Balancer, Mirror, PathRewrite, Redirect, Rule, Timeouts};
+use ringway_core::snapshot::{Balancer, Cluster, Mirror, PathRewrite, Redirect, Rule, Timeouts};
 use ringway_core::time::{Duration, Instant};
 
 use crate::world::{GET, cluster, head, id, snapshot, split};
@@ -45,6 +45,27 @@ fn local_answers() {
     let step = flow.next(&mut routed, NOW);
     // Its listener is not in the picture yet.
     assert!(matches!(step, Step::Answer(Answer { status: 503, .. })), "{step:?}");
+}
+
+#[test]
+fn what_demands_tls_gets_no_request_and_no_copy_of_one() {
+    let demanding = Cluster { tls: true, ..cluster("a", Balancer::default(), &[(0, 1)]) };
+    let other = cluster("b", Balancer::default(), &[(1, 1)]);
+    let mut world = World::new(1);
+    let mirror = Mirror { cluster: id(0), numerator: 1, denominator: 1 };
+    let rule = Rule { mirrors: vec![mirror], ..split(&[(Some(0), 1)]) };
+    world.adopt(snapshot(1, rule.clone(), vec![demanding.clone(), other.clone()]), NOW);
+    let refused = answer(&mut world, &GET);
+    let demanded = Fault::us(Stage::Pick, Cause::TlsDemanded);
+    assert_eq!((refused.status, refused.fault), (502, Some(demanded)));
+    assert!(Flow::open(&GET, 0, &mut world, NOW).mirror(0, &mut world, NOW).is_none());
+    // What a tunnel carries is between its ends.
+    let mut tunnel = Flow::open(&head(b"CONNECT"), 0, &mut world, NOW);
+    assert!(matches!(tunnel.next(&mut world, NOW), Step::Try(_)));
+    // And no longer, once the policy is gone.
+    let plain = Cluster { tls: false, ..demanding };
+    world.adopt(snapshot(2, rule, vec![plain, other]), NOW);
+    assert!(matches!(Flow::open(&GET, 0, &mut world, NOW).next(&mut world, NOW), Step::Try(_)));
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! Opaque connections, decision by decision.
 
+use std::sync::Arc;
+
 use ringway_core::cluster::World;
 use ringway_core::exchange::{End, Flow, Sent, Step};
 use ringway_core::message::{Cause, Fault, Stage};
+use ringway_core::policy::route::{HostMatch, RouteTable, ServerNames};
 use ringway_core::record::Closing;
-use ringway_core::snapshot::Balancer;
+use ringway_core::snapshot::{Balancer, Cluster, ListenerRoutes, Protocol, Rule, Snapshot};
 use ringway_core::time::{Duration, Instant};
 
 use crate::world::{cluster, number, snapshot, split};
@@ -27,7 +30,7 @@ fn outstanding(world: &World) -> Vec<u32> {
 
 /// Connects, with the endpoints below `bad` refusing.
 fn connect(world: &mut World, bad: u16, now: Instant) -> (Flow, Option<u16>) {
-    let mut flow = Flow::open_opaque(0, world, now);
+    let mut flow = Flow::open_opaque(0, None, world, now);
     loop {
         match flow.next(world, now) {
             Step::Try(attempt) if number(attempt.address) < bad => {
@@ -54,7 +57,7 @@ fn a_connection_that_has_nowhere_to_go_says_why() {
         (world(0), 0, Cause::NoEndpoint),
     ];
     for (mut world, listener, cause) in rows {
-        let mut flow = Flow::open_opaque(listener, &mut world, NOW);
+        let mut flow = Flow::open_opaque(listener, None, &mut world, NOW);
         assert!(matches!(flow.next(&mut world, NOW), Step::Answer(_)));
         let closing = closed(flow, None, &mut world, NOW);
         assert_eq!(closing.fault.map(|fault| fault.cause), Some(cause));
@@ -97,7 +100,7 @@ fn connections_are_balanced_by_their_number_however_long_they_last() {
     for n in 0..400_u64 {
         // Connects take from nothing to 30 ms, which is not to matter.
         let now = NOW + Duration::from_millis(10 * n);
-        let mut flow = Flow::open_opaque(0, &mut world, now);
+        let mut flow = Flow::open_opaque(0, None, &mut world, now);
         assert!(matches!(flow.next(&mut world, now), Step::Try(_)));
         flow.connected(now + Duration::from_millis(n % 31));
         flows.push(flow);
@@ -109,4 +112,53 @@ fn connections_are_balanced_by_their_number_however_long_they_last() {
         assert_eq!(closed(flow, Some(reset), &mut world, NOW).fault, Some(reset));
     }
     assert_eq!(outstanding(&world), [0; 4]);
+}
+
+/// A snapshot whose TLS connections go by their server names: `a.test` to cluster `a`, whose
+/// endpoints demand TLS, `b.test` to nothing, and the others to `opaque`.
+fn named(opaque: Option<Rule>) -> World {
+    let mut names = ServerNames::default();
+    for (name, backends) in [("a.test", &[(Some(0), 1)]), ("b.test", &[(None, 1)])] {
+        names.add(&[HostMatch::parse(name).unwrap()], split(backends));
+    }
+    let listeners = [Arc::new(ListenerRoutes {
+        name: "main".into(),
+        table: RouteTable::default(),
+        protocol: Protocol::Detect,
+        names,
+        opaque,
+    })];
+    let demanding = Cluster { tls: true, ..cluster("a", Balancer::default(), &[(0, 1)]) };
+    let clusters = [demanding, cluster("b", Balancer::default(), &[(1, 1)])];
+    let clusters = clusters.into_iter().collect();
+    let mut world = World::new(1);
+    world.adopt(Arc::new(Snapshot { generation: 1, listeners: listeners.into(), clusters }), NOW);
+    world
+}
+
+#[test]
+fn tls_goes_by_its_server_name_and_only_tls_where_it_is_demanded() {
+    let rows = [
+        (Some(&b"a.test"[..]), Some(1), Ok(0)),
+        (Some(b"b.test"), Some(1), Err(Cause::NoBackend)),
+        (Some(b"c.test"), Some(1), Ok(1)),
+        (Some(b""), Some(1), Ok(1)),
+        (None, Some(1), Ok(1)),
+        (None, Some(0), Err(Cause::TlsDemanded)),
+        (Some(b"c.test"), Some(0), Ok(0)),
+        (Some(b"a.test"), None, Ok(0)),
+        (Some(b"c.test"), None, Err(Cause::NoRoute)),
+        (None, None, Err(Cause::NoRoute)),
+    ];
+    for (name, rest, expected) in rows {
+        let mut world = named(rest.map(|to| split(&[(Some(to), 1)])));
+        let mut flow = Flow::open_opaque(0, name, &mut world, NOW);
+        let to = match flow.next(&mut world, NOW) {
+            Step::Try(attempt) => Ok(number(attempt.address)),
+            Step::Answer(answer) => Err(answer.fault.unwrap().cause),
+        };
+        assert_eq!(to, expected, "{name:?} {rest:?}");
+        closed(flow, None, &mut world, NOW);
+        assert_eq!(outstanding(&world), [0]);
+    }
 }

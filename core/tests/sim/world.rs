@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use ringway_core::message::RequestHead;
-use ringway_core::policy::route::RouteTableBuilder;
+use ringway_core::policy::route::{RouteTableBuilder, ServerNames};
 use ringway_core::snapshot::{
     Backend, Balancer, Cluster, ClusterId, ClusterKey, Endpoint, Filters, ListenerRoutes, Protocol,
     Rule, Snapshot,
@@ -34,6 +34,7 @@ pub(crate) fn cluster(name: &str, balancer: Balancer, endpoints: &[(u16, u32)]) 
         balancer,
         connect_timeout: Duration::from_secs(1),
         protocol: ringway_core::snapshot::HttpProtocol::Http1,
+        tls: false,
         endpoints: endpoints
             .iter()
             .map(|&(n, weight)| Endpoint {
@@ -65,6 +66,7 @@ pub(crate) fn snapshot(generation: u64, rule: Rule, clusters: Vec<Cluster>) -> A
         name: "main".into(),
         table: table.build(),
         protocol: Protocol::Detect,
+        names: ServerNames::default(),
         opaque: Some(rule),
     })];
     let clusters = clusters.into_iter().collect();

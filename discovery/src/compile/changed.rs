@@ -87,7 +87,7 @@ pub(super) fn clusters(index: &Index, changes: &Changes) -> BTreeSet<NamespacedN
     let mut changed = BTreeSet::new();
     for change in changes {
         match change {
-            Subject::Service(name) | Subject::Endpoints(name) => {
+            Subject::Service(name) | Subject::Endpoints(name) | Subject::Policies(name) => {
                 changed.insert(name.clone());
             }
             Subject::Resolved(host) => {

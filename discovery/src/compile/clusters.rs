@@ -152,6 +152,7 @@ fn make(entry: &Entry, key: ClusterKey, index: &Index, settings: &Settings) -> O
                 balancer: Balancer::RoundRobin,
                 connect_timeout: settings.connect_inbound,
                 protocol: HttpProtocol::Http1,
+                tls: false,
                 endpoints: vec![endpoint],
             });
         }
@@ -164,6 +165,7 @@ fn make(entry: &Entry, key: ClusterKey, index: &Index, settings: &Settings) -> O
         balancer: known.service.balancer,
         connect_timeout: known.service.connect_timeout.unwrap_or(settings.connect),
         protocol: http_protocol(port),
+        tls: index.demands_tls(name, port),
         endpoints: endpoints(index, known, port, hostname, &settings.discovery),
     })
 }

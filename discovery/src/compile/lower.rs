@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use ringway_config::{Kind, Listener};
-use ringway_core::policy::route::{HostMatch, Match, RouteTableBuilder};
+use ringway_config::{Kind, Listener, Protocol as Protocols};
+use ringway_core::policy::route::{HostMatch, Match, RouteTableBuilder, ServerNames};
 use ringway_core::snapshot::{Backend, ClusterId, Filters, Mirror, Protocol, Rule};
 
 use super::clusters::{ClusterTable, Origin, key, pod};
@@ -18,6 +18,8 @@ use crate::settings::Settings;
 #[derive(Debug, Default, PartialEq)]
 pub(super) struct Fragment {
     entries: Vec<Entry>,
+    /// Those for TLS connections, by server name.
+    names: Vec<(Vec<HostMatch>, Rule)>,
     /// The services named beside their owner, known or not; sorted.
     pub(super) uses: Vec<NamespacedName>,
     /// The clusters referred to; sorted.
@@ -36,6 +38,15 @@ struct Entry {
 }
 
 impl Fragment {
+    /// The rules for TLS connections.
+    pub(super) fn names(&self) -> ServerNames {
+        let mut table = ServerNames::default();
+        for (names, rule) in &self.names {
+            table.add(names, rule.clone());
+        }
+        table
+    }
+
     /// Adds the rules, whose matches have been tried when they were read.
     pub(super) fn add_to(&self, table: &mut RouteTableBuilder) {
         for entry in &self.entries {
@@ -100,7 +111,10 @@ impl<'c> Lower<'c> {
                 }
             }
             for route in &routes {
-                self.route(route, &hosts);
+                match route.kind {
+                    RouteKind::Tls => self.tunnels(route, &hosts),
+                    RouteKind::Grpc | RouteKind::Http | RouteKind::Tcp => self.route(route, &hosts),
+                }
             }
             if routes.is_empty() {
                 let rule = self.implicit(name, port.port);
@@ -155,12 +169,13 @@ impl<'c> Lower<'c> {
             Kind::Outbound => None,
         };
         let (rule, to) = opaque.unzip();
-        (protocol(listener, to.as_ref()), rule)
+        let named = !self.fragment.names.is_empty();
+        (protocol(listener, named, to.as_ref()), rule)
     }
 
     /// The routes attached to the listener and, behind them, its service; with no routes, the only
-    /// service of the configuration. A TCPRoute takes the opaque connections, and where nothing
-    /// else is attached all others too.
+    /// service of the configuration. A TLSRoute takes TLS connections by server name, a TCPRoute the
+    /// opaque ones that are left, and where nothing else is attached all others too.
     fn gateway(&mut self, listener: &Listener) -> Option<(Rule, Destination<'c>)> {
         let port = listener.address.port();
         let mut routes = self.index.routes(&Subject::Gateways).of_gateway(&listener.name, port);
@@ -168,6 +183,10 @@ impl<'c> Lower<'c> {
             [service] if routes.is_empty() => Some(&service.name),
             _ => None,
         };
+        let names: Vec<_> = routes.extract_if(.., |route| route.kind == RouteKind::Tls).collect();
+        for route in &names {
+            self.names(route, listener);
+        }
         let streams: Vec<_> = routes.extract_if(.., |route| route.kind == RouteKind::Tcp).collect();
         for route in &routes {
             let hosts = route.hostnames.iter().filter_map(|host| HostMatch::parse(host).ok());
@@ -184,7 +203,7 @@ impl<'c> Lower<'c> {
         let service = listener.service.as_ref().or(only)?;
         let (rule, mut to) = self.default_service(service);
         self.put(&[HostMatch::Any].into(), Vec::new(), rule.clone());
-        if !routes.is_empty() {
+        if !routes.is_empty() || !names.is_empty() {
             // What one service says of itself is not to hide the routes to the others.
             to.service = None;
         }
@@ -213,6 +232,30 @@ impl<'c> Lower<'c> {
         };
         self.put(&[HostMatch::Any].into(), Vec::new(), rule.clone());
         Some((rule, Destination { port: address.port(), service: None }))
+    }
+
+    /// A TLSRoute of a listener.
+    fn names(&mut self, route: &Route, listener: &Listener) {
+        let Some(rule) = route.rules.first() else { return };
+        let names = route.hostnames.iter().filter_map(|name| HostMatch::parse(name).ok());
+        let names = names.collect();
+        let rule = self.rule(&route.name, 0, rule);
+        self.fragment.names.push((names, rule));
+        if listener.protocol != Protocols::Detect {
+            self.fragment.source = self.index.source_of(crate::object::Kind::TlsRoute, &route.name);
+            self.complain(format!(
+                "TLSRoute {} has no effect on listener {}, which has to have `protocol: detect`",
+                route.name, listener.name
+            ));
+        }
+    }
+
+    /// A TLSRoute of a service: it is for tunnels to it, and no request is sent into TLS.
+    fn tunnels(&mut self, route: &Route, hosts: &Arc<[HostMatch]>) {
+        let Some(rule) = route.rules.first() else { return };
+        let rule = self.rule(&route.name, 0, rule);
+        let tunnel = Match { method: Some("CONNECT".into()), ..Match::default() };
+        self.put(hosts, vec![tunnel], rule);
     }
 
     fn route(&mut self, route: &Route, hosts: &Arc<[HostMatch]>) {

@@ -67,9 +67,10 @@ impl Compiler {
         self.compile(index, &changes, settings, generation)
     }
 
-    /// What is wrong with the services of a source, which are used all the same: one line each.
+    /// What is wrong with the services and routes of a source, which are used all the same: one line each.
     pub fn complaints(&self, source: SourceId) -> impl Iterator<Item = &str> {
         let fragments = self.faulty.iter().filter_map(|name| self.services.get(name));
+        let fragments = fragments.chain(self.listeners.iter().map(|known| &known.fragment));
         let fragments = fragments.filter(move |fragment| fragment.source == Some(source));
         fragments.flat_map(|fragment| &fragment.complaints).map(String::as_str)
     }
@@ -191,8 +192,8 @@ impl Compiler {
             }
             any = true;
             let table = self.table(by_host, &fragment);
-            let name = listener.name.as_str().into();
-            let routes = Arc::new(ListenerRoutes { name, table, protocol, opaque });
+            let (name, names) = (listener.name.as_str().into(), fragment.names());
+            let routes = Arc::new(ListenerRoutes { name, table, protocol, names, opaque });
             match self.listeners.get_mut(number) {
                 Some(known) => (known.by_host, known.routes) = (by_host, routes),
                 None => {

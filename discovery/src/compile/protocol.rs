@@ -15,8 +15,16 @@ pub(super) struct Destination<'i> {
 }
 
 /// Without a destination nothing can be passed on as it comes, so everything is taken for HTTP,
-/// which has an answer for what is not.
-pub(super) fn protocol(listener: &Listener, destination: Option<&Destination<'_>>) -> Protocol {
+/// which has an answer for what is not. Where TLS is told apart by server name (`named`), the first
+/// bytes are looked at whatever is said of ports and services.
+pub(super) fn protocol(
+    listener: &Listener,
+    named: bool,
+    destination: Option<&Destination<'_>>,
+) -> Protocol {
+    if named && listener.protocol == Wanted::Detect {
+        return Protocol::Detect;
+    }
     let Some(to) = destination else {
         return if listener.protocol == Wanted::Http2 { Protocol::Http2 } else { Protocol::Http };
     };

@@ -104,6 +104,11 @@ impl Index {
         self.pictures.get(&source).map_or(0, Picture::len)
     }
 
+    /// What objects of a source ask for that is accepted and not done, one line each.
+    pub fn notes(&self, source: SourceId) -> impl Iterator<Item = &str> {
+        self.pictures.get(&source).into_iter().flat_map(Picture::notes)
+    }
+
     /// The DNS names that endpoints of services are known by.
     #[must_use]
     pub fn wanted_names(&self) -> BTreeSet<Arc<str>> {
@@ -167,6 +172,25 @@ impl Index {
             Object::Slice(slice) => Some(slice),
             _ => None,
         })
+    }
+
+    /// Whether a policy demands TLS to the endpoints of a service's port.
+    pub(crate) fn demands_tls(&self, service: &NamespacedName, port: &ServicePort) -> bool {
+        let subject = Subject::Policies(service.clone());
+        self.pictures.values().flat_map(|picture| picture.about(&subject)).any(
+            |object| match object {
+                Object::BackendTlsPolicy(policy) => {
+                    policy.targets.iter().any(|target| target.covers(service, &port.name))
+                }
+                _ => false,
+            },
+        )
+    }
+
+    /// The source of an object; where several have it, the first.
+    pub(crate) fn source_of(&self, kind: Kind, name: &NamespacedName) -> Option<SourceId> {
+        let found = self.pictures.iter().find(|(_, picture)| picture.get(kind, name).is_some());
+        found.map(|(source, _)| *source)
     }
 
     /// What a DNS name resolves to.

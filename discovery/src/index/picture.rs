@@ -14,6 +14,8 @@ type Key = (Kind, NamespacedName);
 pub(super) struct Picture {
     objects: BTreeMap<Key, Object>,
     about: BTreeSet<(Subject, Key)>,
+    /// What is to be said of objects.
+    notes: BTreeMap<Key, String>,
 }
 
 impl Picture {
@@ -28,6 +30,9 @@ impl Picture {
             changes.insert(subject.clone());
             self.about.insert((subject, key.clone()));
         }
+        if let Some(note) = object.note() {
+            self.notes.insert(key.clone(), note);
+        }
         self.objects.insert(key, object);
         true
     }
@@ -41,6 +46,7 @@ impl Picture {
     ) -> bool {
         let key = (kind, name.clone());
         let Some(object) = self.objects.remove(&key) else { return false };
+        self.notes.remove(&key);
         for subject in subjects(&object) {
             let entry = (subject, key.clone());
             self.about.remove(&entry);
@@ -65,6 +71,11 @@ impl Picture {
 
     pub(super) fn len(&self) -> usize {
         self.objects.len()
+    }
+
+    /// What is to be said of objects, one line each.
+    pub(super) fn notes(&self) -> impl Iterator<Item = &str> {
+        self.notes.values().map(String::as_str)
     }
 
     pub(super) fn get(&self, kind: Kind, name: &NamespacedName) -> Option<&Object> {

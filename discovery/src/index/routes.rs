@@ -1,6 +1,6 @@
 //! Routes by what they are attached to, in the order of their precedence.
 
-use crate::object::{NamespacedName, ParentKind, ParentRef, Route, RouteKind, ServicePort};
+use crate::object::{NamespacedName, ParentKind, ParentRef, Route, ServicePort};
 
 /// Routes: the oldest first, then by namespace and name (Gateway API).
 #[derive(Debug)]
@@ -22,8 +22,7 @@ impl<'i> Routes<'i> {
                 && (&*parent.name.name == listener || parent.section.as_deref() == Some(listener))
                 && parent.port.is_none_or(|number| number == port)
         };
-        let used = self.0.iter().filter(|r| r.kind != RouteKind::Tls);
-        used.filter(|r| r.parents.iter().any(attached)).copied().collect()
+        self.0.iter().filter(|r| r.parents.iter().any(attached)).copied().collect()
     }
 
     /// The routes of a service's port for clients in `namespace`.

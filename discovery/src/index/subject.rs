@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::object::{NamespacedName, Object, ParentKind};
+use crate::object::{NamespacedName, Object, ParentKind, PolicyTarget};
 
 /// What an object is about.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,6 +18,8 @@ pub(crate) enum Subject {
     Routes(NamespacedName),
     /// The routes of gateways.
     Gateways,
+    /// A service's policies.
+    Policies(NamespacedName),
     /// Which services have this virtual address.
     ClusterIp(IpAddr),
     /// Which services have endpoints of this DNS name.
@@ -49,6 +51,12 @@ pub(super) fn subjects(object: &Object) -> Vec<Subject> {
             });
             parents.collect()
         }
+        Object::BackendTlsPolicy(policy) => targeted(&policy.targets),
+        Object::BackendTrafficPolicy(policy) => targeted(&policy.targets),
         Object::Addresses(addresses) => vec![Subject::Resolved(addresses.host.clone())],
     }
+}
+
+fn targeted(targets: &[PolicyTarget]) -> Vec<Subject> {
+    targets.iter().map(|target| Subject::Policies(target.service.clone())).collect()
 }

@@ -11,6 +11,8 @@ mod item;
 mod json;
 mod matches;
 mod metadata;
+mod policy;
+mod retry;
 mod route;
 mod service;
 mod slice;
@@ -190,6 +192,8 @@ fn object(root: &Cursor<'_>, version: &str, kind: &str, namespace: &str) -> Opti
         ("gateway.networking.k8s.io", "GRPCRoute") => &["v1"],
         ("gateway.networking.k8s.io", "TLSRoute") => &["v1", "v1alpha3", "v1alpha2"],
         ("gateway.networking.k8s.io", "TCPRoute") => &["v1", "v1alpha2"],
+        ("gateway.networking.k8s.io", "BackendTLSPolicy") => &["v1", "v1alpha3"],
+        ("gateway.networking.x-k8s.io", "XBackendTrafficPolicy") => &["v1alpha1"],
         _ => {
             root.note(&format!("{kind} ({version}) is not used"));
             return None;
@@ -207,7 +211,9 @@ fn object(root: &Cursor<'_>, version: &str, kind: &str, namespace: &str) -> Opti
         "HTTPRoute" => route::decode(root, namespace).map(Object::Route),
         "GRPCRoute" => grpc::decode(root, namespace).map(Object::Route),
         "TLSRoute" => stream::decode(root, namespace, RouteKind::Tls).map(Object::Route),
-        _ => stream::decode(root, namespace, RouteKind::Tcp).map(Object::Route),
+        "TCPRoute" => stream::decode(root, namespace, RouteKind::Tcp).map(Object::Route),
+        "BackendTLSPolicy" => policy::tls(root, namespace).map(Object::BackendTlsPolicy),
+        _ => policy::traffic(root, namespace).map(Object::BackendTrafficPolicy),
     }
 }
 

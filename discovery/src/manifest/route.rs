@@ -7,7 +7,7 @@ use ringway_core::snapshot::{PathRewrite, Timeouts};
 
 use super::cursor::Cursor;
 use super::filter::{self, Decoded};
-use super::{matches, metadata, value};
+use super::{matches, metadata, retry, value};
 use crate::object::{Backend, NamespacedName, ParentKind, ParentRef, Route, RouteKind, RouteRule};
 
 /// The group of gateways and routes.
@@ -57,7 +57,10 @@ pub(super) fn shared(
     let hostnames = spec.list("hostnames");
     let hostnames = hostnames.iter().filter_map(|host| value::hostname(host, true)).collect();
     let rules = spec.maps("rules");
-    let rules = rules.iter().map(|r| rule(r, &name.namespace)).collect();
+    let mut rules: Vec<_> = rules.iter().map(|r| rule(r, &name.namespace)).collect();
+    if let Some(retry) = retry::annotated(root) {
+        rules.iter_mut().for_each(|rule| _ = rule.retry.get_or_insert_with(|| retry.clone()));
+    }
     Some(Route { kind, name, created: metadata::created(root), parents, hostnames, rules })
 }
 
@@ -68,10 +71,8 @@ pub(super) fn rule(
     matches: Vec<Match>,
     decoded: Decoded,
 ) -> RouteRule {
-    for key in ["retry", "sessionPersistence"] {
-        if let Some(cursor) = cursor.get(key) {
-            cursor.note("has no effect yet");
-        }
+    if let Some(cursor) = cursor.get("sessionPersistence") {
+        cursor.note("has no effect yet");
     }
     let backends = cursor.maps("backendRefs");
     RouteRule {
@@ -82,6 +83,7 @@ pub(super) fn rule(
         mirrors: decoded.mirrors,
         backends: backends.iter().filter_map(|b| backend(b, namespace)).collect(),
         timeouts: cursor.map("timeouts").map(|t| timeouts(&t)).unwrap_or_default(),
+        retry: retry::of_rule(cursor),
     }
 }
 

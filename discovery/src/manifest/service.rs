@@ -6,7 +6,7 @@ use ringway_config::{NotPorts, Ports};
 use ringway_core::snapshot::Balancer;
 
 use super::cursor::Cursor;
-use super::{metadata, value};
+use super::{metadata, retry, value};
 use crate::object::{External, Service, ServiceKind, ServicePort};
 
 pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
@@ -30,6 +30,7 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str) -> Option<Service> {
         connect_timeout: timeout.and_then(|timeout| value::duration(&timeout)).flatten(),
         opaque_ports: opaque_ports(root),
         meshed: metadata::meshed(root),
+        retry: retry::annotated(root).map(Box::new),
     })
 }
 

@@ -10,11 +10,12 @@ pub(super) fn decode(root: &Cursor<'_>, namespace: &str, kind: RouteKind) -> Opt
         route::rule(rule, namespace, Vec::new(), Decoded::default())
     };
     let mut route = route::shared(root, namespace, kind, &rule)?;
-    let gateway = route.parents.iter().any(|parent| parent.kind == ParentKind::Gateway);
-    if kind == RouteKind::Tls && gateway {
-        root.note("a TLSRoute of a Gateway is not used: TLS is not told apart by server name");
+    let mesh = route.parents.iter().any(|parent| parent.kind == ParentKind::Service);
+    if kind == RouteKind::Tls && mesh && !route.hostnames.is_empty() {
+        // Who asks for a service has said which one before the first byte of TLS.
+        root.note("hostnames are only looked at for listeners, not for the service");
     }
-    // What a connection matches is known from its parent alone; a further rule can match nothing.
+    // What a connection matches is known from its route alone; a further rule can match nothing.
     if route.rules.len() > 1 {
         root.note("only the first rule can match");
         route.rules.truncate(1);

@@ -1,8 +1,10 @@
 //! Manifests: what is read, and what is said of mistakes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
+use ringway_core::time::Duration;
+
 use super::{Found, ManifestError, read};
-use crate::object::{Object, RouteKind};
+use crate::object::{NamespacedName, Object, RetryBudget, RouteKind};
 
 const SHOP: &str = include_str!("../../tests/fixtures/shop.yaml");
 const BROKEN: &str = include_str!("../../tests/fixtures/broken.yaml");
@@ -17,7 +19,7 @@ fn a_whole_file_is_read() {
     assert_eq!(found.objects.len(), 6);
     let notes = [
         "a.yaml:8:7: spec.ports[1]: only TCP ports are used",
-        "a.yaml:62:14: spec.rules[0].retry: has no effect yet",
+        "a.yaml:62:14: spec.rules[0].retry: accepted, not applied by this version",
         "a.yaml:65:1: Deployment (apps/v1) is not used",
     ];
     assert_eq!(found.notes, notes);
@@ -219,5 +221,99 @@ fn routes_of_connections_have_one_rule() {
     assert_eq!(kinds, ["TCPRoute", "TLSRoute"]);
     let Object::Route(route) = &found.objects[0] else { panic!("{found:?}") };
     assert_eq!((route.rules.len(), route.rules[0].backends.len()), (1, 1));
+    assert_eq!(found.notes, ["a.yaml:1:1: only the first rule can match"]);
+    // What a service's clients ask for inside is not looked at.
+    let mesh = text.replace("[{name: g}]", "[{name: g, kind: Service, group: ''}]");
+    assert_eq!(one(&mesh).unwrap().notes.len(), 2);
+}
+
+#[test]
+fn policies_are_read_with_their_defaults() {
+    let policy = |kind: &str, spec: &str| {
+        let version = if kind == "BackendTLSPolicy" {
+            "gateway.networking.k8s.io/v1"
+        } else {
+            "gateway.networking.x-k8s.io/v1alpha1"
+        };
+        one(&format!(
+            "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: p}}\nspec:\n  targetRefs:\n  \
+             - {{group: '', kind: Service, name: web}}\n  \
+             - {{group: '', kind: Service, name: api, sectionName: http}}\n  \
+             - {{group: x, kind: Other, name: z}}\n{spec}"
+        ))
+    };
+    let found = policy("BackendTLSPolicy", "  validation: {hostname: web.test}\n").unwrap();
+    let Object::BackendTlsPolicy(tls) = &found.objects[0] else { panic!("{found:?}") };
+    let web = NamespacedName::new("default", "web");
+    let api = NamespacedName::new("default", "api");
+    let covered =
+        |name: &NamespacedName, port: &str| tls.targets.iter().any(|t| t.covers(name, port));
+    assert!(covered(&web, "any") && covered(&api, "http") && !covered(&api, "other"));
     assert_eq!(found.notes.len(), 2, "{:?}", found.notes);
+
+    let budget = |spec: &str| {
+        let found = policy("XBackendTrafficPolicy", spec).unwrap();
+        let Object::BackendTrafficPolicy(traffic) = &found.objects[0] else { panic!("{found:?}") };
+        assert_eq!(traffic.targets.len(), 2);
+        traffic.budget
+    };
+    assert_eq!(budget(""), None);
+    let default = budget("  retryConstraint: {}\n").unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!((default.percent, default.interval), (20, seconds(10)));
+    assert_eq!(default.least, (10, seconds(1)));
+    let spec = "  retryConstraint: {budget: {percent: 50, interval: 1m}, minRetryRate: {count: 3, interval: 2s}}\n";
+    let told = RetryBudget { percent: 50, interval: seconds(60), least: (3, seconds(2)) };
+    assert_eq!(budget(spec), Some(told));
+    for (wrong, path) in [
+        ("budget: {percent: 101}", "spec.retryConstraint.budget.percent"),
+        ("budget: {interval: 0s}", "spec.retryConstraint.budget.interval"),
+        ("minRetryRate: {interval: 2h}", "spec.retryConstraint.minRetryRate.interval"),
+        ("minRetryRate: {count: 0}", "spec.retryConstraint.minRetryRate.count"),
+    ] {
+        let spec = format!("  retryConstraint: {{{wrong}}}\n");
+        let errors = policy("XBackendTrafficPolicy", &spec).unwrap_err();
+        assert_eq!(errors[0].problem.path, path, "{errors:?}");
+    }
+}
+
+#[test]
+fn retries_are_read_of_rules_and_of_linkerd_s_annotations() {
+    let route = |annotations: &str, retry: &str| {
+        let text = format!(
+            "apiVersion: gateway.networking.k8s.io/v1\nkind: HTTPRoute\n\
+             metadata: {{name: r, annotations: {{{annotations}}}}}\nspec: {{rules: [{{{retry}}}]}}\n"
+        );
+        one(&text).map(|found| {
+            let Object::Route(route) = &found.objects[0] else { panic!("{found:?}") };
+            (route.rules[0].retry.clone(), found.notes.len())
+        })
+    };
+    assert_eq!(route("", "").unwrap(), (None, 0));
+    let (rule, notes) =
+        route("", "retry: {codes: [500, 503], attempts: 3, backoff: 100ms}").unwrap();
+    let rule = rule.unwrap();
+    assert_eq!((rule.statuses, rule.attempts, notes), (vec![(500, 500), (503, 503)], 3, 1));
+    assert_eq!(rule.backoff, Some(Duration::from_millis(100)));
+    let linkerd = "retry.linkerd.io/http: \"5xx, gateway-error,429,400-404\", \
+                   retry.linkerd.io/grpc: \"unavailable,internal\", \
+                   retry.linkerd.io/limit: \"2\", retry.linkerd.io/timeout: 300ms";
+    let (annotated, notes) = route(linkerd, "").unwrap();
+    let annotated = annotated.unwrap();
+    assert_eq!(annotated.statuses, [(500, 599), (502, 504), (429, 429), (400, 404)]);
+    assert_eq!((annotated.grpc, annotated.attempts, notes), (vec![14, 13], 2, 1));
+    assert_eq!(annotated.timeout, Some(Duration::from_millis(300)));
+    let (own, _) = route(linkerd, "retry: {codes: [500]}").unwrap();
+    assert_eq!(own.unwrap().statuses, [(500, 500)], "a rule's own goes first");
+    // As in Linkerd, a mistake in an annotation does not cost the route.
+    let (rest, notes) = route("retry.linkerd.io/http: \"5xx,6xx,900,9-1\"", "").unwrap();
+    assert_eq!((rest.unwrap().statuses, notes), (vec![(500, 599)], 4));
+    for wrong in ["{codes: [500, 500]}", "{codes: [200]}", "{attempts: 0}", "{backoff: soon}"] {
+        assert!(route("", &format!("retry: {wrong}")).is_err(), "{wrong}");
+    }
+    let service = "apiVersion: v1\nkind: Service\nmetadata: {name: a, annotations: \
+                   {retry.linkerd.io/grpc: unavailable}}\nspec: {ports: [{port: 1}]}\n";
+    let found = one(service).unwrap();
+    let Object::Service(found) = &found.objects[0] else { panic!("{found:?}") };
+    assert_eq!(found.retry.as_ref().unwrap().grpc, [14]);
 }

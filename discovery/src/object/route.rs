@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ringway_core::policy::route::Match;
 use ringway_core::snapshot::Timeouts;
 
-use super::{Filters, NamespacedName, Redirect};
+use super::{Filters, NamespacedName, Redirect, Retry};
 
 /// A route.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,7 +19,8 @@ pub struct Route {
     pub created: Arc<str>,
     /// What it applies to.
     pub parents: Vec<ParentRef>,
-    /// The hosts it applies to, lower case; empty is any. Only read for gateways.
+    /// The hosts it applies to, lower case; empty is any. Of a TLSRoute they are server names. Only
+    /// read for gateways.
     pub hostnames: Vec<Arc<str>>,
     /// In order.
     pub rules: Vec<RouteRule>,
@@ -77,6 +78,8 @@ pub struct RouteRule {
     pub backends: Vec<Backend>,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// `retry`, or else the route's annotations `retry.linkerd.io/*`.
+    pub retry: Option<Retry>,
 }
 
 /// One weighted destination.

@@ -54,6 +54,7 @@ fn one(fixed: &StaticService, namespace: &Arc<str>) -> Vec<Object> {
         connect_timeout: Some(fixed.connect_timeout),
         opaque_ports: None,
         meshed: fixed.meshed,
+        retry: None,
     });
     std::iter::once(service).chain(slices.into_iter().map(Object::Slice)).collect()
 }

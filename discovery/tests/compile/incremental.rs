@@ -96,6 +96,38 @@ fn routes(add: &mut impl FnMut(String)) {
     }
 }
 
+/// Routes of TLS connections and policies, that look one way or another.
+fn streams(add: &mut impl FnMut(String)) {
+    for (namespace, name) in NAMESPACES.iter().flat_map(|space| [(space, "r"), (space, "q")]) {
+        for (parent, hostname) in [
+            ("{name: front}", "x.test"),
+            ("{name: front}", "\"*.test\""),
+            ("{name: behind}", "x.test"),
+            ("{kind: Service, group: \"\", name: a, namespace: shop}", "x.test"),
+        ] {
+            add(format!(
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: TLSRoute\n\
+                 metadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+                 parentRefs: [{parent}]\n  hostnames: [{hostname}]\n  \
+                 rules: [{{backendRefs: [{{name: b, port: 80}}]}}]"
+            ));
+        }
+        for target in ["a", "b, sectionName: http", "b, sectionName: none"] {
+            add(format!(
+                "apiVersion: gateway.networking.k8s.io/v1\nkind: BackendTLSPolicy\n\
+                 metadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+                 targetRefs: [{{group: \"\", kind: Service, name: {target}}}]\n  \
+                 validation: {{hostname: x.test, wellKnownCACertificates: System}}"
+            ));
+        }
+        add(format!(
+            "apiVersion: gateway.networking.x-k8s.io/v1alpha1\nkind: XBackendTrafficPolicy\n\
+             metadata: {{name: {name}, namespace: {namespace}}}\nspec:\n  \
+             targetRefs: [{{group: \"\", kind: Service, name: a}}]"
+        ));
+    }
+}
+
 /// Objects of few names, many of the same name, so that they meet.
 fn pool() -> Vec<(SourceId, Object)> {
     let mut pool = Vec::new();
@@ -106,6 +138,7 @@ fn pool() -> Vec<(SourceId, Object)> {
     services(&mut add);
     slices(&mut add);
     routes(&mut add);
+    streams(&mut add);
     let fixed = pool.iter().filter(|(_, object)| !matches!(object, Object::Route(_))).step_by(5);
     let fixed: Vec<_> = fixed.map(|(_, object)| (SourceId::Fixed, object.clone())).collect();
     pool.extend(fixed);

@@ -4,6 +4,7 @@
 mod endpoints;
 mod incremental;
 mod mesh;
+mod streams;
 
 use std::path::PathBuf;
 

@@ -52,11 +52,15 @@ pub(crate) struct Double {
     kubeconfig: PathBuf,
 }
 
-const KINDS: [(&str, &str); 4] = [
+const KINDS: [(&str, &str); 8] = [
     ("Service", "services"),
     ("EndpointSlice", "endpointslices"),
     ("HTTPRoute", "httproutes"),
     ("GRPCRoute", "grpcroutes"),
+    ("TLSRoute", "tlsroutes"),
+    ("TCPRoute", "tcproutes"),
+    ("BackendTLSPolicy", "backendtlspolicies"),
+    ("XBackendTrafficPolicy", "xbackendtrafficpolicies"),
 ];
 
 fn plural(kind: &str) -> &'static str {
@@ -370,12 +374,15 @@ fn respond(mut stream: &TcpStream, status: u16, headers: &str, body: &Value) -> 
 }
 
 fn catalog(state: &State) -> Value {
-    let served: Vec<Value> = ["httproutes", "grpcroutes"]
-        .iter()
-        .filter(|plural| state.objects.contains_key(**plural))
-        .map(|plural| json!({"resource": plural}))
-        .collect();
+    let served = |group: &[&str]| -> Vec<Value> {
+        let there = group.iter().filter(|plural| state.objects.contains_key(**plural));
+        there.map(|plural| json!({"resource": plural})).collect()
+    };
+    let gateway = ["httproutes", "grpcroutes", "tlsroutes", "tcproutes", "backendtlspolicies"];
     json!({"kind": "APIGroupDiscoveryList", "items": [
-        {"metadata": {"name": "gateway.networking.k8s.io"}, "versions": [{"version": "v1", "resources": served}]},
+        {"metadata": {"name": "gateway.networking.k8s.io"},
+         "versions": [{"version": "v1", "resources": served(&gateway)}]},
+        {"metadata": {"name": "gateway.networking.x-k8s.io"},
+         "versions": [{"version": "v1alpha1", "resources": served(&["xbackendtrafficpolicies"])}]},
     ]})
 }

@@ -122,6 +122,7 @@ mod tests {
             last_error: None,
             errors: vec![String::from("a"), String::from("b")],
             failures: 7,
+            notes: Vec::new(),
         };
         let watch = WatchStatus {
             kind: "Service",

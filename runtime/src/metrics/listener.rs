@@ -43,11 +43,12 @@ impl Decision {
 }
 
 /// Why an opaque connection may be cut; anything else is a bug of ours.
-const CAUSES: [Cause; 13] = [
+const CAUSES: [Cause; 14] = [
     Cause::NotReady,
     Cause::NoRoute,
     Cause::NoBackend,
     Cause::NoEndpoint,
+    Cause::TlsDemanded,
     Cause::Refused,
     Cause::Unreachable,
     Cause::ConnectTimeout,

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use ringway_core::snapshot::Protocol;
-use ringway_core::wire::sniff::{Expect, Sniffed, Sniffer};
+use ringway_core::wire::sniff::{Expect, ServerName, Sniffed, Sniffer, server_name};
 
 use super::Connection;
 use crate::accept::Entrance;
@@ -14,16 +14,22 @@ use crate::worker::Worker;
 
 impl Connection {
     /// Waits for the first bytes, without a buffer, and for as many of them as it takes. It only
-    /// ever waits as an idle connection does, so that none gets larger by it.
+    /// ever waits as an idle connection does, so that none gets larger by it. Where TLS is told apart
+    /// by server name (`named`), it waits until that is known.
     ///
-    /// `None` when the client has left, or said nothing in time.
-    pub(crate) async fn detect(&mut self, worker: &Worker, spoken: Protocol) -> Option<Decision> {
+    /// `None` when the client has left, said nothing in time, or left its ClientHello unfinished.
+    pub(crate) async fn detect(
+        &mut self,
+        worker: &Worker,
+        (spoken, named): (Protocol, bool),
+    ) -> Option<Decision> {
         let mut sniffer = match spoken {
             Protocol::Opaque => return Some(Decision::Marked),
             Protocol::Detect => Sniffer::new(Expect::Anything),
             Protocol::Http => Sniffer::new(Expect::Http),
             Protocol::Http2 => Sniffer::new(Expect::Http2),
         };
+        let mut hello = false;
         let until = clock::recent() + patience(worker, sniffer.expected());
         while self.idle(worker, until).await {
             match self.ask.receive_now() {
@@ -32,6 +38,7 @@ impl Connection {
                     self.release();
                     continue;
                 }
+                Ok(Some(0)) if hello => return None,
                 Ok(Some(0)) => {
                     return self.undecided(sniffer.expected(), Decision::Opaque);
                 }
@@ -41,9 +48,16 @@ impl Connection {
                 Sniffed::NeedMore => continue,
                 Sniffed::Http1 => Decision::Http1,
                 Sniffed::Http2 => Decision::Http2,
+                Sniffed::Tls if named && server_name(self.ask.unread()) == ServerName::NeedMore => {
+                    hello = true;
+                    continue;
+                }
                 Sniffed::Tls => Decision::Tls,
                 Sniffed::Opaque => Decision::Opaque,
             });
+        }
+        if hello {
+            return None;
         }
         if sniffer.expected() == Expect::Anything && worker.draining_since().is_none() {
             // Its server is to speak first, it seems.
@@ -64,12 +78,16 @@ impl Connection {
     }
 }
 
-/// What the listener's connections may speak; before the first snapshot, what the file says.
-pub(crate) fn spoken(worker: &Worker, entrance: &Entrance) -> Protocol {
+/// What the listener's connections may speak, and whether TLS is told apart by server name; before
+/// the first snapshot, what the file says.
+pub(crate) fn spoken(worker: &Worker, entrance: &Entrance) -> (Protocol, bool) {
     let world = worker.world.borrow();
     let routes = world.listener(&entrance.name);
     let routes = routes.and_then(|at| world.view().listeners().get(at));
-    routes.map_or_else(|| entrance.settings.borrow().protocol.into(), |routes| routes.protocol)
+    routes.map_or_else(
+        || (entrance.settings.borrow().protocol.into(), false),
+        |routes| (routes.protocol, !routes.names.is_empty()),
+    )
 }
 
 fn patience(worker: &Worker, expected: Expect) -> Duration {

@@ -65,7 +65,7 @@ const fn status(fault: Fault) -> u16 {
         Cause::NoRoute => 404,
         Cause::NoBackend | Cause::Panic => 500,
         Cause::NoEndpoint | Cause::NotReady | Cause::Exhausted | Cause::Draining => 503,
-        Cause::Refused | Cause::Unreachable => 502,
+        Cause::Refused | Cause::Unreachable | Cause::TlsDemanded => 502,
         Cause::ConnectTimeout => 504,
         Cause::RequestTimeout | Cause::IdleTimeout => match fault.blame {
             Blame::Client => 408,
@@ -103,7 +103,7 @@ mod tests {
     use crate::message::{Blame, Cause, Fault, Stage};
 
     /// cause, status when the client / the upstream / the proxy is to blame.
-    const TABLE: [(Cause, u16, u16, u16); 32] = [
+    const TABLE: [(Cause, u16, u16, u16); 33] = [
         (Cause::BadStartLine, 400, 502, 502),
         (Cause::BadField, 400, 502, 502),
         (Cause::BadHost, 400, 502, 502),
@@ -122,6 +122,7 @@ mod tests {
         (Cause::NoRoute, 404, 404, 404),
         (Cause::NoBackend, 500, 500, 500),
         (Cause::NoEndpoint, 503, 503, 503),
+        (Cause::TlsDemanded, 502, 502, 502),
         (Cause::NotReady, 503, 503, 503),
         (Cause::Refused, 502, 502, 502),
         (Cause::Unreachable, 502, 502, 502),

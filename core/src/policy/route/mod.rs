@@ -16,12 +16,14 @@ mod builder;
 mod hash;
 mod host;
 mod matches;
+mod names;
 mod path;
 mod rewrite;
 
 pub use builder::{InvalidMatch, RouteTableBuilder};
 pub use host::{HostMatch, InvalidHost, split_port};
 pub use matches::{HeaderMatch, Match, PathMatch, QueryMatch, ValueMatch};
+pub use names::ServerNames;
 pub use rewrite::rewrite;
 
 use host::Hosts;

@@ -114,7 +114,7 @@ mod tests {
 
     #[test]
     fn the_best_version_is_taken_and_none_where_there_is_none() {
-        let [service, _, http, grpc] = &RESOURCES;
+        let [service, _, http, grpc, ..] = &RESOURCES;
         let served = |version: &str| {
             format!(r#"{{"version":"{version}","resources":[{{"resource":"httproutes"}}]}}"#)
         };

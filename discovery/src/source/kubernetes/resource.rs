@@ -17,9 +17,10 @@ pub(crate) struct Resource {
 }
 
 const GATEWAY: &str = "gateway.networking.k8s.io";
+const EXPERIMENTAL: &str = "gateway.networking.x-k8s.io";
 
 /// All of them.
-pub(crate) static RESOURCES: [Resource; 4] = [
+pub(crate) static RESOURCES: [Resource; 8] = [
     Resource {
         kind: Kind::Service,
         group: "",
@@ -46,6 +47,34 @@ pub(crate) static RESOURCES: [Resource; 4] = [
         group: GATEWAY,
         versions: &["v1"],
         plural: "grpcroutes",
+        built_in: false,
+    },
+    Resource {
+        kind: Kind::TlsRoute,
+        group: GATEWAY,
+        versions: &["v1", "v1alpha3", "v1alpha2"],
+        plural: "tlsroutes",
+        built_in: false,
+    },
+    Resource {
+        kind: Kind::TcpRoute,
+        group: GATEWAY,
+        versions: &["v1", "v1alpha2"],
+        plural: "tcproutes",
+        built_in: false,
+    },
+    Resource {
+        kind: Kind::BackendTlsPolicy,
+        group: GATEWAY,
+        versions: &["v1", "v1alpha3"],
+        plural: "backendtlspolicies",
+        built_in: false,
+    },
+    Resource {
+        kind: Kind::BackendTrafficPolicy,
+        group: EXPERIMENTAL,
+        versions: &["v1alpha1"],
+        plural: "xbackendtrafficpolicies",
         built_in: false,
     },
 ];
