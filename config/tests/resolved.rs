@@ -78,7 +78,7 @@ fn every_key_is_decoded() {
          workers: {count: 3, pin: never, driver: epoll}\n\
          admin: {address: off}\n\
          services:\n  s: {port: 81, endpoints: [h:1], balancer: least-request, protocol: h2c, meshed: true}\n  t: [h:1]\n\
-         discovery: {manifests: m, kubernetes: {scope: {namespaces: [a, b, a]}, kubeconfig: k, context: 'x/y'},\n  \
+         discovery: {manifests: m, kubernetes: {scope: {namespaces: [a, b, a]}, lookup_timeout: 4s, idle_service: 2h, kubeconfig: k, context: 'x/y'},\n  \
            namespace: n, dns: {min_ttl: 2s, max_ttl: 3s}}\n\
          timeouts: {head: 1ms, detect: 9ms, idle_client: 2ms, idle_upstream: 3ms, connect: 4ms, connect_inbound: 5ms,\n  \
            body_idle: 6ms, response: 7ms, tunnel_idle: off}\n\
@@ -102,7 +102,7 @@ fn every_key_is_decoded() {
                 "balancer": "peak-ewma", "protocol": "http1", "meshed": false, "connect_timeout": "4ms"},
         },
         "discovery": {"manifests": "conf/m", "namespace": "n", "dns": {"min_ttl": "2s", "max_ttl": "3s"},
-            "kubernetes": {"scope": {"namespaces": ["a", "b"]}, "kubeconfig": "conf/k", "context": "x/y"}},
+            "kubernetes": {"scope": {"namespaces": ["a", "b"]}, "lookup_timeout": "4s", "idle_service": "2h", "kubeconfig": "conf/k", "context": "x/y"}},
         "timeouts": {"head": "1ms", "detect": "9ms", "idle_client": "2ms", "idle_upstream": "3ms", "connect": "4ms",
             "connect_inbound": "5ms", "body_idle": "6ms", "response": "7ms", "tunnel_idle": "off"},
         "limits": {"head_bytes": 204_800, "target_bytes": 300, "fields": 9, "connections": 10,

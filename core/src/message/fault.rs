@@ -105,6 +105,8 @@ pub enum Cause {
     NoBackend,
     /// The service has no endpoint.
     NoEndpoint,
+    /// The service could not be looked up in time: discovery does not get through.
+    LookupTimeout,
     /// The worker has no snapshot yet.
     NotReady,
     /// The connection was refused.
@@ -154,6 +156,7 @@ impl Cause {
             Self::NoRoute => "no route",
             Self::NoBackend => "route has no backend",
             Self::NoEndpoint => "no endpoint",
+            Self::LookupTimeout => "service lookup timed out",
             Self::NotReady => "not ready",
             Self::Refused => "connection refused",
             Self::Unreachable => "endpoint unreachable",

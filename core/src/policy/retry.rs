@@ -104,6 +104,7 @@ pub const fn retry(fault: Fault, sent: Sent, method: Method) -> Retry {
         | Cause::NoRoute
         | Cause::NoBackend
         | Cause::NoEndpoint
+        | Cause::LookupTimeout
         | Cause::NotReady
         | Cause::Exhausted
         | Cause::RequestTimeout

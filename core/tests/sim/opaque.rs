@@ -37,7 +37,7 @@ fn connect(world: &mut World, bad: u16, now: Instant) -> (Flow, Option<u16>) {
                 flow.connected(now);
                 return (flow, Some(number(attempt.address)));
             }
-            Step::Answer(_) => return (flow, None),
+            Step::Answer(_) | Step::Wait(_) => return (flow, None),
         }
     }
 }
