@@ -93,7 +93,7 @@ pub(crate) const KEYS: &[Key] = &[
         Shape::of(Scalar::Duration { least: 1 }),
         Value("3s"),
         "On demand: how long a request for an unknown service waits for it to be looked up; then 503.",
-        "A lookup takes milliseconds; a second attempt after a lost one fits.",
+        "A lookup takes some round trips to the API server; a second attempt after a lost one fits.",
     ),
     key(
         "idle_service",

@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringway_config::{Config, Driver, ForwardedMode, Host, Kind, Sink, load, reference, schema};
+use ringway_config::{
+    Config, Driver, ForwardedMode, Host, Kind, Kubernetes, Scope, Sink, load, reference, schema,
+};
 use ringway_core::snapshot::Balancer;
 use serde_json::Value;
 
@@ -126,13 +128,34 @@ fn the_resolved_form_is_a_valid_file_again() {
     }
 }
 
+#[test]
+fn a_sidecar_looks_services_up_on_demand_unless_it_is_told_otherwise() {
+    let scope = |kind: &str, scope: &str| {
+        let target = if kind == "inbound" { ", target: '127.0.0.1:8080'" } else { "" };
+        let text = format!(
+            "listeners: [{{name: a, address: '127.0.0.1:1', kind: {kind}{target}}}]\n\
+             discovery: {{kubernetes: {{{scope}}}}}\n"
+        );
+        accepted(&text).discovery.kubernetes.unwrap().scope
+    };
+    assert_eq!(scope("outbound", ""), Scope::OnDemand);
+    assert_eq!(scope("outbound", "scope: cluster"), Scope::Cluster);
+    let named = Scope::Namespaces(vec![String::from("a")]);
+    assert_eq!(scope("outbound", "scope: {namespaces: [a]}"), named);
+    assert_eq!(scope("gateway", ""), Scope::Cluster);
+    assert_eq!(scope("inbound", ""), Scope::Cluster);
+    assert_eq!(scope("gateway", "scope: on-demand"), Scope::OnDemand);
+}
+
 /// The table says the defaults for people, `Default` says them for the program.
 #[test]
 fn both_statements_of_the_defaults_agree() {
-    let resolved = serde_json::to_value(Config::default()).unwrap();
+    let mut config = Config::default();
+    config.discovery.kubernetes = Some(Kubernetes::default());
+    let resolved = serde_json::to_value(config).unwrap();
     let mut compared = 0;
     compare(&schema(), &resolved, "", &mut compared);
-    assert_eq!(compared, 35, "keys outside listeners and services that have a default");
+    assert_eq!(compared, 37, "keys outside listeners and services that have a default");
 }
 
 fn compare(schema: &Value, resolved: &Value, path: &str, compared: &mut usize) {

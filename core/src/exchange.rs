@@ -30,9 +30,7 @@ use crate::policy::deadline;
 use crate::policy::retry::{MAX_ATTEMPTS, Retry, retry};
 pub use crate::policy::retry::{Sent, Written};
 use crate::record::{Closing, Record};
-use crate::snapshot::{
-    Backend, ClusterId, Filters, HeaderEdits, HttpProtocol, Rule,
-};
+use crate::snapshot::{Backend, ClusterId, Filters, HeaderEdits, HttpProtocol, Rule};
 use crate::time::{Duration, Instant};
 
 /// The state of one exchange. Allocates nothing; keeps the view it was opened on alive.

@@ -25,15 +25,16 @@ impl Flow {
     }
 
     /// Routes a request that waits by the present picture; when its time is over, it is given up.
+    /// Whether it is still to wait.
     pub fn look_again(
         &mut self,
         head: &RequestHead<'_>,
         listener: usize,
         world: &mut World,
         now: Instant,
-    ) {
+    ) -> bool {
         if !matches!(self.state, State::Waiting(_)) {
-            return;
+            return false;
         }
         self.view = Rc::clone(world.view());
         self.state = State::Pick;
@@ -45,6 +46,7 @@ impl Flow {
             let cause = if asked { Cause::RequestTimeout } else { Cause::LookupTimeout };
             self.give_up(Fault::us(Stage::Route, cause));
         }
+        matches!(self.state, State::Waiting(_))
     }
 
     /// Nobody can be asked to look the host up: it stays unknown.

@@ -72,9 +72,8 @@ mod tests {
     #[test]
     fn hosts_are_found_however_they_are_written() {
         let known = LookedUp::new(["shop".into(), "a.shop".into()]);
-        let has = |authority: &[u8]| {
-            PlainHost::of(authority).is_some_and(|host| known.contains(&host))
-        };
+        let has =
+            |authority: &[u8]| PlainHost::of(authority).is_some_and(|host| known.contains(&host));
         assert!(has(b"Shop:80") && has(b"A.shop.") && has(b"a.shop"));
         assert!(!has(b"b.shop") && !has(b"sho") && !has(b""));
     }

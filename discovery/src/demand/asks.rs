@@ -66,7 +66,11 @@ pub(super) struct Asks {
     allowance: Allowance,
     /// Found and absent since they were taken.
     ended: (u64, u64),
+    /// Whether some host waits for the allowance.
+    later: bool,
     said: Arc<LookedUp>,
+    /// Whether that is to be made anew, and whether anybody was told so.
+    stale: bool,
     news: bool,
 }
 
@@ -115,7 +119,7 @@ impl Asks {
         if let Some((_, name)) = least.min() {
             let name = name.clone();
             self.hosts.remove(&name);
-            self.news = true;
+            (self.stale, self.news) = (true, true);
         }
     }
 
@@ -126,6 +130,7 @@ impl Asks {
         now: Instant,
         mut judge: impl FnMut(&Candidate, &mut dyn FnMut() -> bool) -> Verdict,
     ) {
+        self.later = false;
         let looking = std::mem::take(&mut self.looking);
         for name in looking {
             self.look(name, now, &mut judge);
@@ -150,12 +155,12 @@ impl Asks {
         let found = loop {
             let Some(candidate) = host.candidates.front() else { break false };
             match judge(candidate, &mut || allowance.take(now)) {
-                Verdict::Later if host.state == State::Looking => {
-                    self.looking.push(name);
-                    return false;
-                }
                 Verdict::Later => {
-                    self.queue.push_front(name);
+                    self.later = true;
+                    match host.state {
+                        State::Looking => self.looking.push(name),
+                        _ => self.queue.push_front(name),
+                    }
                     return false;
                 }
                 Verdict::Wait => {
@@ -175,7 +180,7 @@ impl Asks {
         host.candidates = VecDeque::new();
         let (yes, no) = &mut self.ended;
         *if found { yes } else { no } += 1;
-        self.news = true;
+        (self.stale, self.news) = (true, true);
         true
     }
 
@@ -199,15 +204,15 @@ impl Asks {
         let stale = |host: &Host| host.asked + after <= now;
         let before = self.waiting();
         let hosts = &mut self.hosts;
-        let mut keep = |name: &Box<str>| match hosts.get(name) {
+        let mut keep = |name: &str| match hosts.get(name) {
             Some(host) if stale(host) => {
                 hosts.remove(name);
                 false
             }
             known => known.is_some(),
         };
-        self.queue.retain(&mut keep);
-        self.looking.retain(&mut keep);
+        self.queue.retain(|name| keep(name));
+        self.looking.retain(|name| keep(name));
         before - self.waiting()
     }
 
@@ -216,8 +221,17 @@ impl Asks {
         for host in self.hosts.values_mut() {
             if matches!(host.state, State::LookedUp(until) if until <= now) {
                 host.state = State::Over;
-                self.news = true;
+                (self.stale, self.news) = (true, true);
             }
+        }
+    }
+
+    /// Has those that were found looked up again by whoever asks.
+    pub(super) fn forget_found(&mut self) {
+        let found = |host: &Host| matches!(host.state, State::LookedUp(_)) && host.absent == 0;
+        for host in self.hosts.values_mut().filter(|host| found(host)) {
+            host.state = State::Over;
+            (self.stale, self.news) = (true, true);
         }
     }
 
@@ -243,7 +257,7 @@ impl Asks {
 
     /// See [`super::Demand::looked_up`].
     pub(super) fn looked_up(&mut self) -> Arc<LookedUp> {
-        if std::mem::take(&mut self.news) {
+        if std::mem::take(&mut self.stale) {
             let now = self.hosts.iter().filter(|(_, h)| matches!(h.state, State::LookedUp(_)));
             let now = LookedUp::new(now.map(|(name, _)| name.clone()));
             if *self.said != now {
@@ -253,9 +267,9 @@ impl Asks {
         Arc::clone(&self.said)
     }
 
-    /// See [`super::Demand::has_news`].
-    pub(super) const fn has_news(&self) -> bool {
-        self.news
+    /// See [`super::Demand::take_news`].
+    pub(super) const fn take_news(&mut self) -> bool {
+        std::mem::replace(&mut self.news, false)
     }
 
     /// When there is something to do.
@@ -265,8 +279,7 @@ impl Asks {
             State::Queued | State::Looking => Some(host.asked + abandoned),
             State::Over => None,
         });
-        let begin = (!self.queue.is_empty() && self.looking.len() < MOST_LOOKING)
-            .then(|| self.allowance.next());
+        let begin = self.later.then(|| self.allowance.next());
         over.chain(begin).min()
     }
 }

@@ -29,9 +29,8 @@ pub(super) fn candidates(host: &str, namespace: &str) -> Vec<Candidate> {
     if !name.split('.').all(is_label) {
         return Vec::new();
     }
-    let service = |namespace: &str, name: &str| {
-        Candidate::Service(NamespacedName::new(namespace, name))
-    };
+    let service =
+        |namespace: &str, name: &str| Candidate::Service(NamespacedName::new(namespace, name));
     match name.split('.').collect::<Vec<_>>()[..] {
         [name] => vec![service(namespace, name)],
         [name, elsewhere] if full => vec![service(elsewhere, name)],

@@ -42,24 +42,25 @@ pub(crate) enum Part {
 /// What the API server has to be watched for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Wants {
-    pub(crate) services: BTreeMap<NamespacedName, Part>,
+    /// Each with the number of its turn: what is wanted anew is another one.
+    pub(crate) services: BTreeMap<NamespacedName, (u64, Part)>,
     /// Cluster IPs whose services are to be found.
-    pub(crate) addresses: BTreeSet<IpAddr>,
+    pub(crate) addresses: BTreeMap<IpAddr, u64>,
     /// Whether nothing is to be told before the routes of the own namespace are known.
     pub(crate) routes_first: bool,
 }
 
-/// What was found about what was wanted.
+/// What was found about what was wanted in that turn.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Heard {
     /// This much of a service has been told, if it is there.
-    Listed(NamespacedName, Part),
+    Listed(NamespacedName, u64, Part),
     /// Whose cluster IP it is.
-    Owner(IpAddr, Option<NamespacedName>),
+    Owner(IpAddr, u64, Option<NamespacedName>),
     /// The service may not be read.
-    Denied(NamespacedName),
+    Denied(NamespacedName, u64),
     /// Services may not be searched by cluster IP.
-    Unsearchable(IpAddr),
+    Unsearchable(IpAddr, u64),
 }
 
 /// How many lookups have ended how, of services and cluster IPs.
@@ -83,6 +84,13 @@ pub struct Lookups {
     pub services: usize,
 }
 
+impl Lookups {
+    /// With those that workers have refused by themselves.
+    pub(crate) const fn and_refused(self, by_workers: u64) -> Self {
+        Self { refused: self.refused + by_workers, ..self }
+    }
+}
+
 /// A lookup that nobody has asked for again is given up after this.
 const ABANDONED: Duration = Duration::from_secs(10);
 
@@ -93,8 +101,9 @@ pub(crate) struct Demand {
     idle: Duration,
     asks: Asks,
     services: Services,
-    /// Searches by cluster IP under way.
-    addresses: BTreeSet<IpAddr>,
+    /// Searches by cluster IP under way, each with its turn.
+    addresses: BTreeMap<IpAddr, u64>,
+    searches: u64,
     counts: Lookups,
     /// When uses are to be looked at.
     sweep: Instant,
@@ -108,7 +117,8 @@ impl Demand {
             idle,
             asks: Asks::default(),
             services: Services::default(),
-            addresses: BTreeSet::new(),
+            addresses: BTreeMap::new(),
+            searches: 0,
             counts: Lookups::default(),
             sweep: now + idle / 8,
         }
@@ -132,22 +142,31 @@ impl Demand {
     /// What was found.
     pub(crate) fn hear(&mut self, heard: Heard) {
         match heard {
-            Heard::Listed(name, part) => self.services.listed(&name, part),
-            Heard::Owner(address, owner) => {
-                if self.addresses.remove(&address) {
+            Heard::Listed(name, turn, part) => self.services.listed(&name, turn, part),
+            Heard::Owner(address, turn, owner) => {
+                if self.searched(address, turn) {
                     self.asks.owner(address, owner.as_ref());
                 }
             }
-            Heard::Denied(name) => {
-                self.counts.denied += u64::from(self.services.deny(&name));
+            Heard::Denied(name, turn) => {
+                self.counts.denied += u64::from(self.services.deny(&name, turn));
             }
-            Heard::Unsearchable(address) => {
-                if self.addresses.remove(&address) {
+            Heard::Unsearchable(address, turn) => {
+                if self.searched(address, turn) {
                     self.counts.denied += 1;
                     self.asks.owner(address, None);
                 }
             }
         }
+    }
+
+    /// Ends a search; false when it is not the one under way.
+    fn searched(&mut self, address: IpAddr, turn: u64) -> bool {
+        let current = self.addresses.get(&address) == Some(&turn);
+        if current {
+            self.addresses.remove(&address);
+        }
+        current
     }
 
     /// Lets an event of the API server through to the index, or keeps it until its time.
@@ -183,7 +202,12 @@ impl Demand {
     /// Drops what nobody has used for long. To be called only while the API server is well: what
     /// is dropped while it is away could not be found again.
     pub(crate) fn expire(&mut self, now: Instant) {
-        self.counts.dropped += self.services.expire(now, self.idle) as u64;
+        let expired = self.services.expire(now, self.idle);
+        self.counts.dropped += expired as u64;
+        if expired > 0 {
+            // Whoever asks for one of them again is to wait for it.
+            self.asks.forget_found();
+        }
     }
 
     /// Goes on as far as it can; what changes for the index. `roots` are services that are wanted
@@ -211,15 +235,16 @@ impl Demand {
 
     /// Goes on with the hosts that can; whether that changes what is wanted.
     fn look(&mut self, index: &Index, now: Instant) -> bool {
-        let Self { asks, services, addresses, counts, .. } = self;
+        let Self { asks, services, addresses, searches, counts, .. } = self;
         let mut more = false;
         asks.advance(now, |candidate, may_begin| match candidate {
             Candidate::Address(address) => match index.owner(*address) {
                 Some(owner) => Verdict::Rather(owner),
-                None if addresses.contains(address) => Verdict::Wait,
+                None if addresses.contains_key(address) => Verdict::Wait,
                 None if !may_begin() => Verdict::Later,
                 None => {
-                    addresses.insert(*address);
+                    *searches += 1;
+                    addresses.insert(*address, *searches);
                     Verdict::Wait
                 }
             },
@@ -229,11 +254,8 @@ impl Demand {
                 if index.service(name).is_some() { Verdict::Found } else { Verdict::Absent }
             }
             // Another source has it, and the port is not there.
-            Candidate::Service(name) if index.service(name).is_some() => Verdict::Found,
-            Candidate::Service(name) if services.is_refuted(name) => {
-                services.remove(name);
-                Verdict::Absent
-            }
+            Candidate::Service(name) if is_elsewhere(index, name) => Verdict::Found,
+            Candidate::Service(name) if services.is_refuted(name) => Verdict::Absent,
             Candidate::Service(name) if services.contains(name) => {
                 services.used(name, now);
                 Verdict::Wait
@@ -245,6 +267,7 @@ impl Demand {
                 Verdict::Wait
             }
         });
+        services.remove_refuted();
         let (found, absent) = asks.take_ended();
         counts.found += found;
         counts.absent += absent;
@@ -255,7 +278,7 @@ impl Demand {
         self.counts.abandoned += self.asks.abandon(now, ABANDONED) as u64;
         self.services.keep_probes(|name| self.asks.is_about(name));
         let asks = &self.asks;
-        self.addresses.retain(|address| asks.is_searching(*address));
+        self.addresses.retain(|address, _| asks.is_searching(*address));
     }
 
     /// What has to be watched.
@@ -269,9 +292,9 @@ impl Demand {
         self.asks.looked_up()
     }
 
-    /// Whether the hosts that were looked up are others than were said last.
-    pub(crate) const fn has_news(&self) -> bool {
-        self.asks.has_news()
+    /// Whether the hosts that were looked up have changed since this was asked the last time.
+    pub(crate) const fn take_news(&mut self) -> bool {
+        self.asks.take_news()
     }
 
     /// When there is something to do without being told.
@@ -281,12 +304,13 @@ impl Demand {
 
     /// What became of all lookups.
     pub(crate) fn counts(&self) -> Lookups {
-        Lookups {
-            waiting: self.asks.waiting(),
-            services: self.services.known(),
-            ..self.counts
-        }
+        Lookups { waiting: self.asks.waiting(), services: self.services.known(), ..self.counts }
     }
+}
+
+/// Whether another source than Kubernetes has the service.
+fn is_elsewhere(index: &Index, name: &NamespacedName) -> bool {
+    index.service(name).is_some_and(|known| known.source != SourceId::Kubernetes)
 }
 
 /// The services that a service's routes lead to. Those of another source need not be looked up.

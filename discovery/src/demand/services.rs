@@ -10,6 +10,7 @@ use crate::object::{NamespacedName, Object};
 
 #[derive(Debug)]
 struct Service {
+    turn: u64,
     state: State,
     /// What it looks like, as long as it is not to be told.
     held: Option<Object>,
@@ -34,43 +35,50 @@ enum State {
 
 /// See the module.
 #[derive(Debug, Default)]
-pub(super) struct Services(BTreeMap<NamespacedName, Service>);
+pub(super) struct Services {
+    all: BTreeMap<NamespacedName, Service>,
+    /// How many there have been.
+    turns: u64,
+}
 
 impl Services {
     /// Begins to look for a service.
     pub(super) fn probe(&mut self, name: &NamespacedName, now: Instant) {
-        let new = Service { state: State::Probing, held: None, asked: true, used: now };
-        self.0.entry(name.clone()).or_insert(new);
+        self.turns += 1;
+        let new =
+            Service { turn: self.turns, state: State::Probing, held: None, asked: true, used: now };
+        self.all.insert(name.clone(), new);
     }
 
     pub(super) fn contains(&self, name: &NamespacedName) -> bool {
-        self.0.contains_key(name)
+        self.all.contains_key(name)
     }
 
     /// Whether all of it is known.
     pub(super) fn is_known(&self, name: &NamespacedName) -> bool {
-        self.0.get(name).is_some_and(|service| service.state == State::Known)
+        self.all.get(name).is_some_and(|service| service.state == State::Known)
     }
 
     /// Whether it was looked for in vain.
     pub(super) fn is_refuted(&self, name: &NamespacedName) -> bool {
-        self.0.get(name).is_some_and(|service| service.state == State::Refuted)
+        self.all.get(name).is_some_and(|service| service.state == State::Refuted)
     }
 
-    pub(super) fn remove(&mut self, name: &NamespacedName) {
-        self.0.remove(name);
+    /// Forgets what was looked for in vain.
+    pub(super) fn remove_refuted(&mut self) {
+        self.all.retain(|_, service| service.state != State::Refuted);
     }
 
     /// It is used by name.
     pub(super) fn used(&mut self, name: &NamespacedName, now: Instant) {
-        if let Some(service) = self.0.get_mut(name) {
+        if let Some(service) = self.all.get_mut(name) {
             (service.asked, service.used) = (true, now);
         }
     }
 
     /// So much of it was told.
-    pub(super) fn listed(&mut self, name: &NamespacedName, part: Part) {
-        let Some(service) = self.0.get_mut(name) else { return };
+    pub(super) fn listed(&mut self, name: &NamespacedName, turn: u64, part: Part) {
+        let Some(service) = self.of_turn(name, turn) else { return };
         service.state = match (service.state, part) {
             (State::Probing, _) if service.held.is_none() => State::Refuted,
             (State::Probing, Part::Probe) => State::Following,
@@ -80,8 +88,8 @@ impl Services {
     }
 
     /// It may not be read; whether that is news.
-    pub(super) fn deny(&mut self, name: &NamespacedName) -> bool {
-        let Some(service) = self.0.get_mut(name) else { return false };
+    pub(super) fn deny(&mut self, name: &NamespacedName, turn: u64) -> bool {
+        let Some(service) = self.of_turn(name, turn) else { return false };
         let news = matches!(service.state, State::Probing | State::Following);
         if news {
             // A route leads to it: the route's other backends are not to wait for it.
@@ -91,9 +99,13 @@ impl Services {
         news
     }
 
+    fn of_turn(&mut self, name: &NamespacedName, turn: u64) -> Option<&mut Service> {
+        self.all.get_mut(name).filter(|service| service.turn == turn)
+    }
+
     /// What it looks like now, if that is to be told already.
     pub(super) fn admit(&mut self, name: &NamespacedName, object: Object) -> Option<Object> {
-        let service = self.0.get_mut(name)?;
+        let service = self.all.get_mut(name)?;
         if service.state == State::Known {
             return Some(object);
         }
@@ -103,7 +115,7 @@ impl Services {
 
     /// It is gone.
     pub(super) fn withdraw(&mut self, name: &NamespacedName) {
-        if let Some(service) = self.0.get_mut(name) {
+        if let Some(service) = self.all.get_mut(name) {
             service.held = None;
         }
     }
@@ -116,16 +128,20 @@ impl Services {
         now: Instant,
     ) {
         let mut closed: BTreeSet<NamespacedName> =
-            self.0.iter().filter(|(_, s)| s.asked).map(|(name, _)| name.clone()).collect();
+            self.all.iter().filter(|(_, s)| s.asked).map(|(name, _)| name.clone()).collect();
         let mut open: Vec<NamespacedName> = closed.iter().cloned().collect();
         open.extend(roots.iter().filter(|name| closed.insert((*name).clone())).cloned());
         while let Some(name) = open.pop() {
             open.extend(backends(&name).into_iter().filter(|name| closed.insert(name.clone())));
         }
-        self.0.retain(|name, _| closed.contains(name));
+        self.all.retain(|name, _| closed.contains(name));
         for name in closed {
-            let new = Service { state: State::Following, held: None, asked: false, used: now };
-            let service = self.0.entry(name).or_insert(new);
+            let turns = &mut self.turns;
+            let service = self.all.entry(name).or_insert_with(|| {
+                *turns += 1;
+                let state = State::Following;
+                Service { turn: *turns, state, held: None, asked: false, used: now }
+            });
             // A route leads to it, be it there or not.
             if !service.asked && matches!(service.state, State::Probing | State::Refuted) {
                 service.state = State::Following;
@@ -139,7 +155,7 @@ impl Services {
         backends: impl Fn(&NamespacedName) -> Vec<NamespacedName>,
     ) -> Vec<Object> {
         let ready: Vec<NamespacedName> = self
-            .0
+            .all
             .iter()
             .filter(|(name, service)| {
                 service.state == State::Listed && self.is_whole(name, &backends)
@@ -147,7 +163,7 @@ impl Services {
             .map(|(name, _)| name.clone())
             .collect();
         let told = ready.iter().filter_map(|name| {
-            let service = self.0.get_mut(name)?;
+            let service = self.all.get_mut(name)?;
             service.state = State::Known;
             service.held.take()
         });
@@ -162,7 +178,7 @@ impl Services {
         let mut seen = BTreeSet::from([name.clone()]);
         let mut open = vec![name.clone()];
         while let Some(name) = open.pop() {
-            if self.0.get(&name).is_some_and(|service| service.state < State::Listed) {
+            if self.all.get(&name).is_some_and(|service| service.state < State::Listed) {
                 return false;
             }
             open.extend(backends(&name).into_iter().filter(|name| seen.insert(name.clone())));
@@ -173,7 +189,7 @@ impl Services {
     /// No longer counts as asked for what nobody has used for so long; how many they are.
     pub(super) fn expire(&mut self, now: Instant, idle: Duration) -> usize {
         let mut expired = 0;
-        for service in self.0.values_mut() {
+        for service in self.all.values_mut() {
             if service.asked && service.state == State::Known && service.used + idle <= now {
                 service.asked = false;
                 expired += 1;
@@ -185,23 +201,21 @@ impl Services {
     /// Forgets those that were looked for and for which nobody waits any more.
     pub(super) fn keep_probes(&mut self, waited_for: impl Fn(&NamespacedName) -> bool) {
         let over = |state| matches!(state, State::Probing | State::Refuted);
-        self.0.retain(|name, service| {
-            !service.asked || !over(service.state) || waited_for(name)
-        });
+        self.all.retain(|name, service| !service.asked || !over(service.state) || waited_for(name));
     }
 
     /// What has to be watched for them.
-    pub(super) fn wants(&self) -> BTreeMap<NamespacedName, Part> {
+    pub(super) fn wants(&self) -> BTreeMap<NamespacedName, (u64, Part)> {
         let part = |service: &Service| match service.state {
-            State::Probing => Some(Part::Probe),
-            State::Following | State::Listed | State::Known => Some(Part::Whole),
+            State::Probing => Some((service.turn, Part::Probe)),
+            State::Following | State::Listed | State::Known => Some((service.turn, Part::Whole)),
             State::Refuted => None,
         };
-        self.0.iter().filter_map(|(name, service)| Some((name.clone(), part(service)?))).collect()
+        self.all.iter().filter_map(|(name, service)| Some((name.clone(), part(service)?))).collect()
     }
 
     /// How many are known.
     pub(super) fn known(&self) -> usize {
-        self.0.values().filter(|service| service.state == State::Known).count()
+        self.all.values().filter(|service| service.state == State::Known).count()
     }
 }
