@@ -2,8 +2,6 @@
 //! and services that come and go, without a failed request.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
-use std::fs;
-use std::path::Path;
 use std::process::Command;
 
 use ringway_tests::admin;
@@ -13,7 +11,7 @@ use ringway_tests::kube::etcd::Version;
 use ringway_tests::kube::kubeconfig::Credential;
 use ringway_tests::kube::kubelet::Pod;
 use ringway_tests::kube::objects;
-use ringway_tests::kube::stage::{PATIENCE, Stage, origin, service};
+use ringway_tests::kube::stage::{PATIENCE, Stage, deployed, origin, service};
 use ringway_tests::matrix;
 use ringway_tests::matrix::{Cell, Driver};
 use ringway_tests::proxy::{self, Proxy};
@@ -159,12 +157,6 @@ fn a_wrong_object_is_named_and_changes_nothing() {
     stage.await_origins(&proxy, "third", &["third"]);
     stage.apply(&objects::route("picky", "app", &rules("/.*", "other")));
     stage.await_origins(&proxy, "app", &["other"]);
-}
-
-/// A file below `deploy/kubernetes`.
-fn deployed(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// The gateway of `deploy` with the configuration, the account and the rights it has there.

@@ -15,7 +15,7 @@ use ringway_tests::kube::cluster::{Options, TOKEN};
 use ringway_tests::kube::faults::{Action, Faults};
 use ringway_tests::kube::kubeconfig::Credential;
 use ringway_tests::kube::objects;
-use ringway_tests::kube::stage::{PATIENCE, Stage, origin, service};
+use ringway_tests::kube::stage::{PATIENCE, Stage, deployed, origin, service};
 use ringway_tests::matrix;
 use ringway_tests::matrix::{Cell, Driver};
 use ringway_tests::network::{Block, Blocked};
@@ -278,10 +278,6 @@ fn many_first_requests_are_one_lookup() {
 fn the_deployed_sidecar_finds_services_by_its_own_rights() {
     let stage = Stage::new(Options::default(), "shop");
     let kubectl = &stage.cluster.kubectl;
-    let deployed = |name: &str| {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes");
-        fs::read_to_string(root.join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-    };
     kubectl.apply(&deployed("rbac/on-demand.yaml"));
     kubectl.apply(&deployed("sidecar.yaml"));
     let token = Credential::Token(kubectl.run(&["-n", "shop", "create", "token", "app"]));

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ringway_core::cluster::World;
 use ringway_core::exchange::{Flow, Step};
-use ringway_core::message::{Cause, Field, Method, RequestHead, Tag, Version};
+use ringway_core::message::{Cause, Field, RequestHead, Tag, Version};
 use ringway_core::policy::route::{HostMatch, Match, PathMatch, RouteTableBuilder};
 use ringway_core::snapshot::{Balancer, ListenerRoutes, LookedUp, Protocol, Rule, Snapshot, Usage};
 use ringway_core::time::{Duration, Instant};
@@ -112,7 +112,7 @@ fn the_wait_has_an_end_and_says_why() {
 fn a_client_with_less_time_is_answered_in_its_time() {
     let (name, value) = (&b"grpc-timeout"[..], &b"1S"[..]);
     let fields = [Field { name, value, line: (0, 0), tag: Tag::Other }];
-    let post = head(Method::Post, b"POST");
+    let post = head(b"POST");
     let hasty = RequestHead { version: Version::Http2, fields: &fields, ..post };
     let mut world = world(&[], &[]);
     let mut flow = Flow::open(&hasty, 0, &mut world, NOW);
