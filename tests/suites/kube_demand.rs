@@ -132,10 +132,15 @@ fn the_known_outlive_an_outage_and_the_unknown_are_told(cell: Cell) {
     let stage = stage("away", cell);
     let (known, late) = (origin("known"), origin("late"));
     stage.apply(&[service("known", &[&known]), service("late", &[&late])].join("---\n"));
-    let settings = sidecar(&stage, &own(&stage), ", lookup_timeout: 1s, idle_service: 2s");
+    let settings = sidecar(&stage, &own(&stage), ", lookup_timeout: 1s, idle_service: 4s");
     let mut proxy = Proxy::start(cell, settings);
-    assert_eq!(served_by(&ask(&proxy, "known")), "known");
+    let watched = |service: &str| watches(&proxy).iter().any(|watch| watch.ends_with(service));
     for how in [Block::Refuse, Block::Drop] {
+        wait::until(PATIENCE, "it is known, and not just being dropped", || {
+            let known = served_by(&ask(&proxy, "known")) == "known";
+            thread::sleep(Duration::from_secs(1));
+            known && watched("/known")
+        });
         let block = Blocked::new(stage.side, how);
         wait::until(PATIENCE, "it is noticed", || {
             assert_eq!(served_by(&ask(&proxy, "known")), "known");
@@ -148,14 +153,13 @@ fn the_known_outlive_an_outage_and_the_unknown_are_told(cell: Cell) {
         assert!(said.contains("service lookup timed out"), "{said}");
         assert!(begun.elapsed() >= Duration::from_secs(1), "it has waited");
         // Longer than idle services are kept: there is nobody from whom to learn them again.
-        thread::sleep(Duration::from_secs(3));
+        thread::sleep(Duration::from_secs(6));
         assert_eq!(served_by(&ask(&proxy, "known")), "known");
         drop(block);
         wait::until(PATIENCE, "it is found", || served_by(&ask(&proxy, "late")) == "late");
-        let forgotten = || !watches(&proxy).iter().any(|watch| watch.ends_with("/late"));
-        wait::until(PATIENCE, "the unused are dropped when all is well", forgotten);
-        assert_eq!(served_by(&ask(&proxy, "known")), "known");
+        wait::until(PATIENCE, "the unused are dropped when all is well", || !watched("/late"));
     }
+    assert_eq!(served_by(&ask(&proxy, "known")), "known");
     proxy.assert_well();
 }
 

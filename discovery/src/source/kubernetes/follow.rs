@@ -156,3 +156,66 @@ fn of(kind: Kind, namespace: Option<Arc<str>>, which: Which, turn: u64) -> Targe
     let resource = RESOURCES.iter().find(|resource| resource.kind == kind);
     Target { resource: resource.unwrap_or(&RESOURCES[0]), namespace, which, turn }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn wants(services: &[(&str, &str, u64, Part)]) -> Wants {
+        let service =
+            |&(namespace, name, turn, part)| (NamespacedName::new(namespace, name), (turn, part));
+        Wants { services: services.iter().map(service).collect(), ..Wants::default() }
+    }
+
+    fn shown(follow: &Follow) -> Vec<String> {
+        follow.targets().iter().map(ToString::to_string).collect()
+    }
+
+    fn complete(follow: &mut Follow, what: &str) {
+        let target = follow.targets().into_iter().find(|t| t.to_string() == what).unwrap();
+        follow.complete(target.key(), None);
+    }
+
+    #[test]
+    fn a_service_is_there_with_its_slices_and_the_routes_of_both_namespaces() {
+        let mut follow = Follow::new("home".into(), Wants::default());
+        assert!(follow.has_begun(), "nothing is wanted yet");
+        assert!(shown(&follow).iter().all(|target| target.ends_with(" in home")));
+        follow.want(wants(&[("shop", "cart", 1, Part::Probe)]));
+        complete(&mut follow, "Service in shop/cart");
+        let cart = NamespacedName::new("shop", "cart");
+        assert_eq!(follow.news(), [Heard::Listed(cart.clone(), 1, Part::Probe)]);
+        assert!(follow.news().is_empty(), "it is said once");
+        follow.want(wants(&[("shop", "cart", 1, Part::Whole)]));
+        let mut rest = shown(&follow);
+        assert!(rest.contains(&String::from("EndpointSlice in shop/cart")), "{rest:?}");
+        rest.retain(|target| target != "Service in shop/cart");
+        for target in rest {
+            assert!(follow.news().is_empty(), "{target} is missing");
+            complete(&mut follow, &target);
+        }
+        assert_eq!(follow.news(), [Heard::Listed(cart.clone(), 1, Part::Whole)]);
+        // Wanted anew, it is watched anew.
+        follow.want(wants(&[("shop", "cart", 2, Part::Probe)]));
+        assert!(follow.news().is_empty());
+        complete(&mut follow, "Service in shop/cart");
+        assert_eq!(follow.news(), [Heard::Listed(cart, 2, Part::Probe)]);
+    }
+
+    #[test]
+    fn routes_that_may_not_be_read_are_done_without_and_services_are_not() {
+        let mut follow = Follow::new("home".into(), wants(&[("home", "cart", 1, Part::Whole)]));
+        for target in follow.targets() {
+            match target.which {
+                Which::All => assert_eq!(follow.denied(target.key()), None),
+                _ => drop(follow.complete(target.key(), None)),
+            }
+        }
+        assert_eq!(follow.news().len(), 1);
+        assert!(follow.has_begun() && !follow.has_begun(), "what was wanted at first is there");
+        let cart = NamespacedName::new("home", "cart");
+        let denied = follow.denied(slices(&cart, 1).key());
+        assert_eq!(denied, Some(Heard::Denied(cart, 1)));
+    }
+}
