@@ -230,17 +230,17 @@ fn a_thousand_unknown_names_cost_little() {
     let kubeconfig = stage.cluster.kubeconfig_by_way_of(faults.address);
     let settings = sidecar(&stage, &kubeconfig, ", lookup_timeout: 500ms");
     let mut proxy = Proxy::start(Cell::epoll(), settings);
-    assert_eq!(served_by(&ask(&proxy, "cart")), "cart");
+    wait::until(PATIENCE, "it is found", || served_by(&ask(&proxy, "cart")) == "cart");
     let (begun, asked) = (Instant::now(), faults.asked().len());
     let statuses = flood(&proxy, 0, 1000);
     println!("{statuses:?} within {:?}", begun.elapsed());
     let known = statuses.keys().all(|status| [404, 503].contains(status));
-    assert!(known && statuses.contains_key(&404), "{statuses:?}");
+    assert!(known, "{statuses:?}");
     let wanted: Vec<_> = faults.asked().split_off(asked);
     let lookups = wanted.iter().filter(|asked| asked.target.contains("no-0-")).count();
     let most = 64 + 20 * (begun.elapsed().as_secs() as usize + 1);
     assert!(lookups <= most, "{lookups} lookups, {most} allowed");
-    assert!(lookups < 1000);
+    assert!(lookups > 0 && lookups < 1000, "{lookups}");
     // Another thousand leave nothing behind that the first one had not.
     let before = resident(&proxy);
     let _ = flood(&proxy, 1, 1000);
