@@ -36,7 +36,11 @@ fn one_moves() -> Turning {
     let mut clusters = one.clusters.clone();
     clusters.put(Arc::new(service(7, 7 * 2 * EACH, |n| if n + 1 == EACH { n + 1 } else { n })));
     let listeners = Arc::clone(&one.listeners);
-    Turning::between(one, Arc::new(Snapshot { generation: 2, listeners, clusters }), 1)
+    Turning::between(
+        one,
+        Arc::new(Snapshot { generation: 2, listeners, clusters, ..Snapshot::default() }),
+        1,
+    )
 }
 
 /// Every endpoint gets another address, and the old one back.

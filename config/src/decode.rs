@@ -12,7 +12,7 @@ use serde::de::{Deserialize, IntoDeserializer};
 use crate::duration;
 use crate::http2::Http2;
 use crate::kubernetes::{Kubernetes, Scope};
-use crate::listener::Listener;
+use crate::listener::{Kind, Listener};
 use crate::scalar;
 use crate::service::{HTTP, StaticEndpoint, StaticService, balancer, protocol};
 use crate::settings::{
@@ -25,13 +25,15 @@ pub(crate) fn config(root: &Node, base: &Path) -> Config {
     let root = Section(Some(root));
     let timeouts = timeouts(&root.section("timeouts"));
     let services = root.section("services");
+    let listeners: Vec<_> = root.items("listeners").iter().filter_map(listener).collect();
+    let sidecar = listeners.iter().any(|listener| listener.kind == Kind::Outbound);
     let service = |entry| service(entry, timeouts.connect);
     Config {
         workers: workers(&root.section("workers")),
-        listeners: root.items("listeners").iter().filter_map(listener).collect(),
+        listeners,
         admin: admin(&root.section("admin")),
         services: services.entries().iter().map(service).collect(),
-        discovery: discovery(&root.section("discovery"), base),
+        discovery: discovery(&root.section("discovery"), base, sidecar),
         limits: limits(&root.section("limits")),
         http2: http2(&root.section("http2")),
         shutdown: shutdown(&root.section("shutdown")),
@@ -95,12 +97,12 @@ fn endpoint(node: &Node) -> Option<StaticEndpoint> {
     Some(StaticEndpoint { address: text.parse().ok()?, weight })
 }
 
-fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
+fn discovery(section: &Section<'_>, base: &Path, sidecar: bool) -> Discovery {
     let default = Discovery::default();
     let dns = section.section("dns");
     Discovery {
         manifests: section.text("manifests").map(|text| scalar::relative(text, base)),
-        kubernetes: kubernetes(&section.section("kubernetes"), base),
+        kubernetes: kubernetes(&section.section("kubernetes"), base, sidecar),
         namespace: section.text("namespace").map_or(default.namespace, ToOwned::to_owned),
         zone: section.text("zone").map(ToOwned::to_owned),
         node: section.text("node").map(ToOwned::to_owned),
@@ -112,19 +114,27 @@ fn discovery(section: &Section<'_>, base: &Path) -> Discovery {
 }
 
 /// A section with nothing in it says that there is an API server, too.
-fn kubernetes(section: &Section<'_>, base: &Path) -> Option<Kubernetes> {
+fn kubernetes(section: &Section<'_>, base: &Path, sidecar: bool) -> Option<Kubernetes> {
     section.0?;
+    let default = Kubernetes::default();
+    let usual = if sidecar { Scope::OnDemand } else { default.scope };
     Some(Kubernetes {
-        scope: scope(&section.section("scope")),
+        scope: match section.text("scope") {
+            Some("on-demand") => Scope::OnDemand,
+            Some("cluster") => Scope::Cluster,
+            _ => scope(&section.section("scope")).unwrap_or(usual),
+        },
+        lookup_timeout: section.duration("lookup_timeout", default.lookup_timeout),
+        idle_service: section.duration("idle_service", default.idle_service),
         kubeconfig: section.text("kubeconfig").map(|text| scalar::relative(text, base)),
         context: section.text("context").map(ToOwned::to_owned),
     })
 }
 
-fn scope(section: &Section<'_>) -> Scope {
+fn scope(section: &Section<'_>) -> Option<Scope> {
     let named = section.items("namespaces");
     if named.is_empty() {
-        return Scope::default();
+        return None;
     }
     let mut names: Vec<String> = Vec::new();
     for name in named.iter().filter_map(Node::text) {
@@ -132,7 +142,7 @@ fn scope(section: &Section<'_>) -> Scope {
             names.push(name.to_owned());
         }
     }
-    Scope::Namespaces(names)
+    Some(Scope::Namespaces(names))
 }
 
 fn timeouts(section: &Section<'_>) -> Timeouts {

@@ -2,19 +2,29 @@
 
 use std::path::{Path, PathBuf};
 
+use ringway_core::time::Duration;
 use serde::Serialize;
 
+use crate::duration;
 use crate::keys::key;
 use crate::scalar::Scalar;
 use crate::settings::Config;
-use crate::shape::Preset::{Absent, Depends, Required};
+use crate::shape::Preset::{Absent, Depends, Required, Value};
 use crate::shape::{Key, Shape};
 
 /// The API server, and how much of it is watched.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Kubernetes {
-    /// How much is watched.
+    /// How much is watched. Default [`Scope::OnDemand`] with an outbound listener, else
+    /// [`Scope::Cluster`].
     pub scope: Scope,
+    /// On demand: how long a request for an unknown service waits for it to be looked up; then 503.
+    /// Default 3 s.
+    #[serde(serialize_with = "duration::serialize")]
+    pub lookup_timeout: Duration,
+    /// On demand: how long a service is kept that no request asks for. Default 1 h.
+    #[serde(serialize_with = "duration::serialize")]
+    pub idle_service: Duration,
     /// A kubeconfig. Default none: `KUBECONFIG`, else the pod's service account, else
     /// `~/.kube/config`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -24,6 +34,18 @@ pub struct Kubernetes {
     pub context: Option<String>,
 }
 
+impl Default for Kubernetes {
+    fn default() -> Self {
+        Self {
+            scope: Scope::default(),
+            lookup_timeout: Duration::from_secs(3),
+            idle_service: Duration::from_secs(3600),
+            kubeconfig: None,
+            context: None,
+        }
+    }
+}
+
 /// How much of the API server is watched.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,6 +53,8 @@ pub enum Scope {
     /// Everything.
     #[default]
     Cluster,
+    /// The services that somebody asks for.
+    OnDemand,
     /// Everything in these namespaces; none twice.
     Namespaces(Vec<String>),
 }
@@ -47,7 +71,7 @@ impl Config {
 }
 
 static NAMESPACE: Shape = Shape::of(Scalar::Name);
-static WORD: Shape = Shape::of(Scalar::Choice(&["cluster"]));
+static WORD: Shape = Shape::of(Scalar::Choice(&["cluster", "on-demand"]));
 static NAMED: Shape = Shape::Map(&[key(
     "namespaces",
     Shape::List(&NAMESPACE),
@@ -60,9 +84,23 @@ pub(crate) const KEYS: &[Key] = &[
     key(
         "scope",
         Shape::Either { short: &WORD, long: &NAMED },
-        Depends("`cluster`"),
-        "How much is watched: the whole `cluster`, or `{namespaces: [NAME]}`.",
-        "It is what needs no further words. It needs a ClusterRole, and memory for every endpoint of the cluster.",
+        Depends("`on-demand` with an `outbound` listener, else `cluster`"),
+        "How much is watched: the services that somebody asks for (`on-demand`), the whole `cluster`, or `{namespaces: [NAME]}`.",
+        "An outbound listener is a sidecar's: it uses few services, and there are many sidecars. Anything else serves whoever comes; the whole cluster needs memory for each of its endpoints. Both need a ClusterRole.",
+    ),
+    key(
+        "lookup_timeout",
+        Shape::of(Scalar::Duration { least: 1 }),
+        Value("3s"),
+        "On demand: how long a request for an unknown service waits for it to be looked up; then 503.",
+        "A lookup takes some round trips to the API server; a second attempt after a lost one fits.",
+    ),
+    key(
+        "idle_service",
+        Shape::of(Scalar::Duration { least: 1000 }),
+        Value("1h"),
+        "On demand: how long a service is kept that no request asks for. Nothing is dropped while the API server is away.",
+        "What runs hourly stays known; what is no longer used ends costing memory and watches.",
     ),
     key(
         "kubeconfig",

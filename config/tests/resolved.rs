@@ -7,7 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ringway_config::{Config, Driver, ForwardedMode, Host, Kind, Sink, load, reference, schema};
+use ringway_config::{
+    Config, Driver, ForwardedMode, Host, Kind, Kubernetes, Scope, Sink, load, reference, schema,
+};
 use ringway_core::snapshot::Balancer;
 use serde_json::Value;
 
@@ -78,7 +80,7 @@ fn every_key_is_decoded() {
          workers: {count: 3, pin: never, driver: epoll}\n\
          admin: {address: off}\n\
          services:\n  s: {port: 81, endpoints: [h:1], balancer: least-request, protocol: h2c, meshed: true}\n  t: [h:1]\n\
-         discovery: {manifests: m, kubernetes: {scope: {namespaces: [a, b, a]}, kubeconfig: k, context: 'x/y'},\n  \
+         discovery: {manifests: m, kubernetes: {scope: {namespaces: [a, b, a]}, lookup_timeout: 4s, idle_service: 2h, kubeconfig: k, context: 'x/y'},\n  \
            namespace: n, dns: {min_ttl: 2s, max_ttl: 3s}}\n\
          timeouts: {head: 1ms, detect: 9ms, idle_client: 2ms, idle_upstream: 3ms, connect: 4ms, connect_inbound: 5ms,\n  \
            body_idle: 6ms, response: 7ms, tunnel_idle: off}\n\
@@ -102,7 +104,7 @@ fn every_key_is_decoded() {
                 "balancer": "peak-ewma", "protocol": "http1", "meshed": false, "connect_timeout": "4ms"},
         },
         "discovery": {"manifests": "conf/m", "namespace": "n", "dns": {"min_ttl": "2s", "max_ttl": "3s"},
-            "kubernetes": {"scope": {"namespaces": ["a", "b"]}, "kubeconfig": "conf/k", "context": "x/y"}},
+            "kubernetes": {"scope": {"namespaces": ["a", "b"]}, "lookup_timeout": "4s", "idle_service": "2h", "kubeconfig": "conf/k", "context": "x/y"}},
         "timeouts": {"head": "1ms", "detect": "9ms", "idle_client": "2ms", "idle_upstream": "3ms", "connect": "4ms",
             "connect_inbound": "5ms", "body_idle": "6ms", "response": "7ms", "tunnel_idle": "off"},
         "limits": {"head_bytes": 204_800, "target_bytes": 300, "fields": 9, "connections": 10,
@@ -126,13 +128,34 @@ fn the_resolved_form_is_a_valid_file_again() {
     }
 }
 
+#[test]
+fn a_sidecar_looks_services_up_on_demand_unless_it_is_told_otherwise() {
+    let scope = |kind: &str, scope: &str| {
+        let target = if kind == "inbound" { ", target: '127.0.0.1:8080'" } else { "" };
+        let text = format!(
+            "listeners: [{{name: a, address: '127.0.0.1:1', kind: {kind}{target}}}]\n\
+             discovery: {{kubernetes: {{{scope}}}}}\n"
+        );
+        accepted(&text).discovery.kubernetes.unwrap().scope
+    };
+    assert_eq!(scope("outbound", ""), Scope::OnDemand);
+    assert_eq!(scope("outbound", "scope: cluster"), Scope::Cluster);
+    let named = Scope::Namespaces(vec![String::from("a")]);
+    assert_eq!(scope("outbound", "scope: {namespaces: [a]}"), named);
+    assert_eq!(scope("gateway", ""), Scope::Cluster);
+    assert_eq!(scope("inbound", ""), Scope::Cluster);
+    assert_eq!(scope("gateway", "scope: on-demand"), Scope::OnDemand);
+}
+
 /// The table says the defaults for people, `Default` says them for the program.
 #[test]
 fn both_statements_of_the_defaults_agree() {
-    let resolved = serde_json::to_value(Config::default()).unwrap();
+    let mut config = Config::default();
+    config.discovery.kubernetes = Some(Kubernetes::default());
+    let resolved = serde_json::to_value(config).unwrap();
     let mut compared = 0;
     compare(&schema(), &resolved, "", &mut compared);
-    assert_eq!(compared, 35, "keys outside listeners and services that have a default");
+    assert_eq!(compared, 37, "keys outside listeners and services that have a default");
 }
 
 fn compare(schema: &Value, resolved: &Value, path: &str, compared: &mut usize) {

@@ -19,7 +19,9 @@ use crate::message::{Blame, Fault};
 use crate::policy::balance::Picker;
 use crate::policy::load::Params;
 use crate::rng::Rng;
-use crate::snapshot::{Balancer, ClusterId, ClusterKey, HttpProtocol, Listeners, Snapshot};
+use crate::snapshot::{
+    Balancer, ClusterId, ClusterKey, HttpProtocol, Listeners, LookedUp, Snapshot,
+};
 use crate::time::{Duration, Instant};
 
 /// The routes as one worker adopted them. Exchanges hold them by a worker-local count, so that a
@@ -28,6 +30,7 @@ use crate::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub struct View {
     listeners: Listeners,
+    looked_up: Arc<LookedUp>,
     ready: bool,
 }
 
@@ -36,6 +39,11 @@ impl View {
     #[must_use]
     pub const fn listeners(&self) -> &Listeners {
         &self.listeners
+    }
+
+    /// The hosts that discovery has looked up.
+    pub(crate) fn looked_up(&self) -> &LookedUp {
+        &self.looked_up
     }
 
     /// Whether they are of a snapshot.

@@ -7,6 +7,9 @@
 //! open ─► Pick ── next: Try ─► Trying ── failed ─┴─ Stop ─► Answered ─► close
 //!            └─── next: Answer ─► Answered          heard ─► Relaying ─► close
 //! ```
+//! Where services are looked up when they are first used, a request for an unknown one waits:
+//! `next` says `Wait`, and `look_again` routes it by the next picture.
+//!
 //! Every attempt holds one ticket: the endpoint's outstanding count. It is closed by `failed` or
 //! by `close`, whichever comes first, and so exactly once. A flow that is given up because the
 //! client left is closed like any other.
@@ -14,9 +17,10 @@
 //! An opaque connection is one exchange too: it has no head and no answer, and in place of `heard`
 //! its attempt is `connected`.
 
-use std::rc::Rc;
+mod waiting;
 
 use std::net::SocketAddr;
+use std::rc::Rc;
 
 use crate::cluster::{EndpointId, Outcome, Picked, View, World};
 use crate::message::{Blame, Cause, Fault, Method, RequestHead, Stage, Upgrade, Version};
@@ -69,6 +73,8 @@ struct Found {
 #[derive(Clone, Copy, Debug)]
 enum State {
     Pick,
+    /// For a picture that knows the host, until then.
+    Waiting(Instant),
     Trying,
     Relaying,
     Answered(Answer),
@@ -79,6 +85,9 @@ enum State {
 pub enum Step {
     /// Send the request to this endpoint, then report `failed` or `heard`.
     Try(Attempt),
+    /// Have the request's host looked up, and `look_again` with the next snapshot, and at this
+    /// time at the latest.
+    Wait(Instant),
     /// Answer the client; then `close`.
     Answer(Answer),
 }
@@ -202,7 +211,7 @@ impl Flow {
             return self.give_up(Fault::us(Stage::Route, Cause::NotReady));
         };
         let Some(found) = routes.table.find(head) else {
-            return self.give_up(Fault::us(Stage::Route, Cause::NoRoute));
+            return self.miss(head, routes);
         };
         let place = Place::Table(found.index);
         self.take_rule(found.rule, (listener, place, found.matched_prefix), world);
@@ -212,6 +221,9 @@ impl Flow {
     /// Follows the rule that was found, of that listener and place, with so much of the path.
     fn take_rule(&mut self, rule: &Rule, at: (usize, Place, usize), world: &mut World) {
         let backend = choose(&rule.backends, world);
+        if let Some(usage) = &rule.usage {
+            usage.mark();
+        }
         self.found = Some(Found {
             listener: index(at.0),
             rule: at.1,
@@ -236,6 +248,7 @@ impl Flow {
         }
         let answer = match self.state {
             State::Answered(answer) => answer,
+            State::Waiting(until) => return Step::Wait(until),
             // Asked out of turn: a bug of the caller, which must not take the worker down.
             State::Pick | State::Trying | State::Relaying => {
                 Answer::to(Fault::us(Stage::Pick, Cause::Panic))
@@ -342,12 +355,14 @@ impl Flow {
         let outcome = match (end.fault, self.state) {
             (Some(fault), _) if fault.blame == Blame::Upstream => Outcome::Failed,
             (_, State::Relaying) => Outcome::Done,
-            (_, State::Pick | State::Trying | State::Answered(_)) => Outcome::Abandoned,
+            (_, State::Pick | State::Waiting(_) | State::Trying | State::Answered(_)) => {
+                Outcome::Abandoned
+            }
         };
         self.settle(outcome, world, now);
         let own = match self.state {
             State::Answered(answer) => answer.fault,
-            State::Pick | State::Trying | State::Relaying => None,
+            State::Pick | State::Waiting(_) | State::Trying | State::Relaying => None,
         };
         let fault = end.fault.or(own);
         Record {

@@ -2,11 +2,13 @@
 //! discovery and adopted by every worker.
 
 mod clusters;
+mod demand;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 pub use clusters::{ClusterId, Clusters};
+pub use demand::{LookedUp, Usage};
 
 use crate::policy::route::{RouteTable, ServerNames};
 use crate::time::Duration;
@@ -21,6 +23,8 @@ pub struct Snapshot {
     pub listeners: Listeners,
     /// All clusters; rules refer to them by id.
     pub clusters: Clusters,
+    /// What was looked up because somebody asked for it.
+    pub looked_up: Arc<LookedUp>,
 }
 
 /// The routes of all listeners.
@@ -48,6 +52,9 @@ pub struct ListenerRoutes {
     pub names: ServerNames,
     /// Where connections go that are passed on as they come; `None` is nowhere.
     pub opaque: Option<Rule>,
+    /// How long a request for an unknown host waits for it to be looked up. `None`: nothing is
+    /// looked up, and there is no more to know than the table says.
+    pub on_demand: Option<Duration>,
 }
 
 impl ListenerRoutes {
@@ -187,6 +194,8 @@ pub struct Rule {
     pub mirrors: Vec<Mirror>,
     /// Time limits.
     pub timeouts: Timeouts,
+    /// Where it is noted that the service is used; `None` when nobody wants to know.
+    pub usage: Option<Usage>,
 }
 
 /// One weighted destination of a rule.

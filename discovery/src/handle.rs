@@ -6,6 +6,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
+use crate::asker::{Asked, asker};
 use crate::mailbox::Publisher;
 use crate::settings::Settings;
 use crate::source::kubernetes::Board;
@@ -35,6 +36,18 @@ pub struct Handle {
 /// # Errors
 /// When the thread or its event loop cannot be made.
 pub fn spawn(settings: Settings, publishers: Vec<Publisher>) -> io::Result<Handle> {
+    spawn_asked(settings, publishers, asker().1)
+}
+
+/// The same with workers that ask for what they do not know.
+///
+/// # Errors
+/// See [`spawn`].
+pub fn spawn_asked(
+    settings: Settings,
+    publishers: Vec<Publisher>,
+    asked: Asked,
+) -> io::Result<Handle> {
     let (commands, received) = unbounded_channel();
     let status = Arc::new(Mutex::new(Status::default()));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -43,7 +56,7 @@ pub fn spawn(settings: Settings, publishers: Vec<Publisher>) -> io::Result<Handl
     let watches = board.clone();
     let thread = std::thread::Builder::new().name(String::from("discovery")).spawn(move || {
         give_way();
-        runtime.block_on(thread::run(settings, publishers, received, shared, watches));
+        runtime.block_on(thread::run(settings, publishers, (received, asked), shared, watches));
     })?;
     Ok(Handle { commands, status, board, thread: Some(thread) })
 }

@@ -7,8 +7,10 @@
 
 #![forbid(unsafe_code)]
 
+mod asker;
 mod check;
 mod compile;
+mod demand;
 #[cfg(test)]
 #[path = "../tests/directory/mod.rs"]
 mod directory;
@@ -25,11 +27,13 @@ mod source;
 mod status;
 mod thread;
 
+pub use asker::{Asked, Asker, asker};
 pub use check::{Summary, check};
 pub use compile::{Compiler, compile};
+pub use demand::Lookups;
 pub use event::{Event, SourceId};
 pub use graves::Graves;
-pub use handle::{Handle, spawn};
+pub use handle::{Handle, spawn, spawn_asked};
 pub use index::Index;
 pub use manifest::{Found, ManifestError, read};
 pub use object::{

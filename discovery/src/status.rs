@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Serialize, Serializer};
 
+use crate::demand::Lookups;
+
 /// How discovery is doing.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Status {
@@ -13,6 +15,9 @@ pub struct Status {
     pub sources: Vec<SourceStatus>,
     /// The watches of the Kubernetes API server, by kind and scope.
     pub watches: Vec<WatchStatus>,
+    /// What became of lookups, where services are looked up on demand.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lookups: Option<Lookups>,
 }
 
 /// How one source is doing.

@@ -1,15 +1,21 @@
 //! The discovery thread: waits for what sources tell, folds it into the index, publishes.
 
+mod supply;
+
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ringway_config::Kind;
 use ringway_core::snapshot::{Listeners, Snapshot};
 use ringway_core::time::{Duration, Instant};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::watch::Sender;
 use tokio::task::JoinHandle;
 
+use crate::asker::Asked;
 use crate::compile::Compiler;
+use crate::demand::{Demand, Wants};
 use crate::event::{Event, SourceId};
 use crate::graves::Graves;
 use crate::index::Index;
@@ -101,6 +107,10 @@ struct Thread {
     /// The watches of the API server.
     kubernetes: Watching,
     board: Board,
+    /// Where services are looked up on demand.
+    demand: Option<Demand>,
+    wants: Sender<Wants>,
+    refused: Arc<AtomicU64>,
     complaints: BTreeMap<SourceId, (Vec<String>, u64)>,
     publishers: Vec<Publisher>,
     generation: u64,
@@ -115,7 +125,7 @@ struct Thread {
 pub(crate) async fn run(
     settings: Settings,
     publishers: Vec<Publisher>,
-    mut commands: UnboundedReceiver<Command>,
+    (mut commands, mut asked): (UnboundedReceiver<Command>, Asked),
     status: Arc<Mutex<Status>>,
     board: Board,
 ) {
@@ -129,6 +139,9 @@ pub(crate) async fn run(
         files: Watching::default(),
         kubernetes: Watching::default(),
         board,
+        demand: None,
+        wants: Sender::default(),
+        refused: asked.refused,
         complaints: BTreeMap::new(),
         publishers,
         generation: 0,
@@ -140,6 +153,7 @@ pub(crate) async fn run(
     };
     thread.apply(Event::InitDone(SourceId::Names));
     thread.lower();
+    thread.configure_demand();
     thread.watch_files();
     thread.watch_kubernetes();
     loop {
@@ -156,6 +170,11 @@ pub(crate) async fn run(
                 Some(Command::Replace(settings)) => thread.replace(*settings),
                 Some(Command::Stop) | None => break,
             },
+            Some(host) = asked.questions.recv() => {
+                if let Some(demand) = &mut thread.demand {
+                    demand.ask(&host, thread.clock.now());
+                }
+            }
             told = thread.files.hear() => thread.hear(told),
             told = thread.kubernetes.hear() => thread.hear(told),
             Some(answer) = answers.recv() => {
@@ -179,7 +198,20 @@ impl Thread {
 
     fn hear(&mut self, told: Told) {
         match told {
-            Told::Events(events) => events.into_iter().for_each(|event| self.apply(event)),
+            Told::Events(events) => {
+                for event in events {
+                    let admitted = match &mut self.demand {
+                        Some(demand) => demand.admit(event),
+                        None => Some(event),
+                    };
+                    admitted.into_iter().for_each(|event| self.apply(event));
+                }
+            }
+            Told::Heard(heard) => {
+                if let Some(demand) = &mut self.demand {
+                    demand.hear(heard);
+                }
+            }
             Told::Errors(source, errors) => {
                 let (now, count) = self.complaints.entry(source).or_default();
                 *count += u64::from(!errors.is_empty());
@@ -209,8 +241,14 @@ impl Thread {
     /// Starts to watch the API server, if there is one.
     fn watch_kubernetes(&mut self) {
         let Some(settings) = self.settings.discovery.kubernetes.clone() else { return };
-        let (board, silence) = (self.board.clone(), self.settings.silence);
-        self.kubernetes.start(|tell| kubernetes::watch(settings, silence, board, tell));
+        let start = kubernetes::Start {
+            namespace: self.settings.discovery.namespace.as_str().into(),
+            silence: self.settings.silence,
+            board: self.board.clone(),
+            wants: self.wants.subscribe(),
+            settings,
+        };
+        self.kubernetes.start(|tell| kubernetes::watch(start, tell));
     }
 
     fn replace(&mut self, settings: Settings) {
@@ -218,7 +256,8 @@ impl Thread {
         let (before, after) = (&old.discovery, &self.settings.discovery);
         let moved = before.manifests != after.manifests || before.namespace != after.namespace;
         self.names.configure(after.dns.clone(), self.settings.resolver);
-        let elsewhere = before.kubernetes != after.kubernetes;
+        let elsewhere = before.kubernetes != after.kubernetes
+            || (self.demand.is_some() && before.namespace != after.namespace);
         if moved {
             self.files.stop();
             self.complaints.remove(&SourceId::Files);
@@ -229,6 +268,7 @@ impl Thread {
             self.kubernetes.stop();
             self.board.clear();
             self.leave(SourceId::Kubernetes);
+            self.configure_demand();
             self.watch_kubernetes();
         }
         self.lower();
@@ -248,6 +288,7 @@ impl Thread {
     /// Does what is due now.
     fn advance(&mut self) {
         let now = self.clock.now();
+        self.supply(now);
         for event in self.names.want(&self.index.wanted_names(), now) {
             self.apply(event);
         }
@@ -277,7 +318,8 @@ impl Thread {
         };
         let sweep = self.sweep.map(|(at, _)| at);
         let inbound = self.inbound_first();
-        publish.into_iter().chain(awaited).chain(sweep).chain(inbound).min()
+        let demand = self.demand.as_ref().and_then(Demand::due);
+        publish.into_iter().chain(awaited).chain(sweep).chain(inbound).chain(demand).min()
     }
 
     /// When to publish the inbound listeners alone: what reaches the local application must not
@@ -302,7 +344,10 @@ impl Thread {
         })
     }
 
-    fn publish(&mut self, now: Instant, snapshot: Snapshot) {
+    fn publish(&mut self, now: Instant, mut snapshot: Snapshot) {
+        if let Some(demand) = &mut self.demand {
+            snapshot.looked_up = demand.looked_up();
+        }
         self.generation = snapshot.generation;
         let snapshot = Arc::new(snapshot);
         tracing::info!(
@@ -346,8 +391,12 @@ impl Thread {
                 notes: self.index.notes(source).take(MOST_NOTES).map(ToOwned::to_owned).collect(),
             }
         });
-        let status =
-            Status { generation: self.generation, sources: sources.collect(), watches: Vec::new() };
+        let (generation, watches) = (self.generation, Vec::new());
+        let lookups = self
+            .demand
+            .as_ref()
+            .map(|demand| demand.counts().and_refused(self.refused.load(Ordering::Relaxed)));
+        let status = Status { generation, sources: sources.collect(), watches, lookups };
         *self.status.lock().unwrap_or_else(PoisonError::into_inner) = status;
     }
 }

@@ -31,7 +31,11 @@ fn settings(kubernetes: Option<Kubernetes>) -> Settings {
 }
 
 fn cluster(double: &Double) -> Kubernetes {
-    Kubernetes { scope: Scope::Cluster, kubeconfig: Some(double.kubeconfig()), context: None }
+    Kubernetes {
+        scope: Scope::Cluster,
+        kubeconfig: Some(double.kubeconfig()),
+        ..Kubernetes::default()
+    }
 }
 
 /// A worker that only listens, and the API server its discovery watches.
@@ -521,7 +525,7 @@ fn without_an_api_server_nothing_is_published_and_the_reason_is_shown() {
     let nowhere = Kubernetes {
         scope: Scope::Cluster,
         kubeconfig: Some(directory.path().join("none")),
-        context: None,
+        ..Kubernetes::default()
     };
     let (publisher, mailbox) = mailbox::pair().unwrap();
     let handle = spawn(settings(Some(nowhere)), vec![publisher]).unwrap();

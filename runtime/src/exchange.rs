@@ -16,6 +16,7 @@ use crate::accept::{Entrance, direction};
 use crate::access_log;
 use crate::call::{self, Broken};
 use crate::clock;
+use crate::lookups;
 use crate::metrics::Counter;
 use crate::mirror;
 use crate::pool::Upstream;
@@ -31,6 +32,8 @@ pub(crate) async fn serve<C: Client>(exchange: &mut Exchange, client: &mut C) {
                 client.answer(exchange, answer).await;
                 break;
             }
+            // Apart, so that the state of this is no part of every exchange.
+            Step::Wait(until) => Box::pin(lookups::wait(exchange, client, until)).await,
             Step::Try(attempt) => match call::attempt(exchange, &attempt, client).await {
                 Ok(()) => {
                     mirror::send(exchange, client);
@@ -179,7 +182,12 @@ impl Exchange {
         }
     }
 
-    fn failed(&mut self, broken: &Broken) {
+    /// Tells the flow what became of its wait; whether it still waits.
+    pub(crate) fn waiting(&mut self, tell: impl FnOnce(&mut Flow) -> bool) -> bool {
+        self.flow.as_mut().is_some_and(tell)
+    }
+
+    pub(crate) fn failed(&mut self, broken: &Broken) {
         self.received.set(0);
         self.failed = self.tried.map(|endpoint| (endpoint, broken.fault));
         if let Some(flow) = &mut self.flow {

@@ -34,6 +34,7 @@ mod inbox;
 mod lines;
 mod listen;
 pub mod log;
+mod lookups;
 pub mod machine;
 mod memory;
 pub mod metrics;

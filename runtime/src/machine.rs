@@ -122,6 +122,7 @@ impl Machine {
         let config = Arc::new(config);
         let (finishing, finished) = bounded(plan.workers);
         let (starting, started) = bounded(plan.workers);
+        let (asker, asked) = discovery::asker();
         for index in 0..plan.workers {
             let seat = Seat {
                 index,
@@ -132,6 +133,7 @@ impl Machine {
                 shares: Arc::clone(&shares),
                 readiness: Arc::clone(&readiness),
                 letterboxes: Arc::clone(&letterboxes),
+                asker: asker.clone(),
                 mailbox: posts.mailboxes.remove(0),
                 inbox: posts.inboxes.remove(0),
                 started: starting.clone(),
@@ -143,7 +145,8 @@ impl Machine {
             let said = started.recv().unwrap_or_else(|_| Err(io::Error::other("it ended")));
             said.map_err(StartError::new("cannot set up a worker"))?;
         }
-        let discovery = discovery::spawn(discovery::Settings::from(&*config), posts.publishers)
+        let settings = discovery::Settings::from(&*config);
+        let discovery = discovery::spawn_asked(settings, posts.publishers, asked)
             .map_err(StartError::new("cannot start discovery"))?;
         let shown = Arc::new(Shown::new(&config));
         let mut machine = Self {

@@ -114,7 +114,7 @@ impl Passage {
         let flow = self.flow.as_mut()?;
         match flow.next(&mut self.worker.world.borrow_mut(), clock::now()) {
             Step::Try(attempt) => Some(attempt),
-            Step::Answer(_) => None,
+            Step::Answer(_) | Step::Wait(_) => None,
         }
     }
 

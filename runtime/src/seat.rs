@@ -10,6 +10,7 @@ use std::thread;
 
 use crossbeam_channel::Sender;
 use ringway_config::Config;
+use ringway_discovery::Asker;
 use ringway_discovery::mailbox::{self, Mailbox};
 
 use crate::access_log::AccessLog;
@@ -65,6 +66,7 @@ pub(crate) struct Seat {
     pub(crate) shares: Arc<Shares>,
     pub(crate) readiness: Arc<Readiness>,
     pub(crate) letterboxes: Arc<[Letterbox]>,
+    pub(crate) asker: Asker,
     pub(crate) mailbox: Mailbox,
     pub(crate) inbox: Inbox,
     pub(crate) started: Sender<io::Result<()>>,
@@ -108,6 +110,7 @@ impl Seat {
             access_log: self.lines.and_then(|lines| AccessLog::new(format, lines)),
             config: self.config,
             metrics,
+            asker: self.asker,
             shares: self.shares,
             readiness: self.readiness,
             letterboxes: self.letterboxes,

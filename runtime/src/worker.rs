@@ -17,6 +17,7 @@ use ringway_core::message::Fault;
 use ringway_core::policy::classify::classify;
 use ringway_core::snapshot::Snapshot;
 use ringway_core::time::Instant;
+use ringway_discovery::Asker;
 use ringway_discovery::mailbox::{Mailbox, Slot};
 
 use crate::accept::{self, Entrance};
@@ -25,6 +26,7 @@ use crate::buffer::Buffers;
 use crate::clock;
 use crate::h2::Carriers;
 use crate::inbox::{Command, Inbox, Letterbox};
+use crate::lookups::Lookups;
 use crate::memory;
 use crate::metrics::{Counter, EndpointLabels, Gauge, Outcome, Series, WorkerMetrics};
 use crate::pace::Paces;
@@ -62,6 +64,7 @@ pub(crate) struct Worker {
     pub(crate) stream_blocks: Blocks,
     pub(crate) paces: Paces,
     pub(crate) recorder: Recorder,
+    pub(crate) lookups: Lookups,
     pub(crate) shares: Arc<Shares>,
     pub(crate) letterboxes: Arc<[Letterbox]>,
     pub(crate) connections: Cell<usize>,
@@ -87,6 +90,7 @@ pub(crate) struct Start {
     pub(crate) config: Arc<Config>,
     pub(crate) metrics: WorkerMetrics,
     pub(crate) access_log: Option<AccessLog>,
+    pub(crate) asker: Asker,
     pub(crate) shares: Arc<Shares>,
     pub(crate) letterboxes: Arc<[Letterbox]>,
     pub(crate) readiness: Arc<Readiness>,
@@ -106,6 +110,7 @@ impl Worker {
             stream_blocks: Blocks::default(),
             paces: Paces::default(),
             recorder: Recorder::new(start.metrics, start.access_log),
+            lookups: Lookups::new(start.asker),
             shares: start.shares,
             letterboxes: start.letterboxes,
             connections: Cell::new(0),
@@ -231,6 +236,7 @@ impl Worker {
                 let first = !self.world.borrow().is_ready();
                 slot.bury(self.adopt(snapshot).await);
                 self.listen_again();
+                self.lookups.adopted();
                 if first {
                     self.readiness.adopted();
                 }

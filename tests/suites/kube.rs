@@ -2,9 +2,7 @@
 //! and services that come and go, without a failed request.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a failed expectation is a failed test")]
 
-use std::fs;
 use std::net::SocketAddr;
-use std::path::Path;
 use std::process::Command;
 
 use ringway_tests::admin;
@@ -14,7 +12,7 @@ use ringway_tests::kube::etcd::Version;
 use ringway_tests::kube::kubeconfig::Credential;
 use ringway_tests::kube::kubelet::Pod;
 use ringway_tests::kube::objects;
-use ringway_tests::kube::stage::{PATIENCE, Stage, origin, service};
+use ringway_tests::kube::stage::{PATIENCE, Stage, deployed, origin, service};
 use ringway_tests::matrix;
 use ringway_tests::matrix::{Cell, Driver};
 use ringway_tests::network;
@@ -240,12 +238,6 @@ fn routes_of_connections_and_policies_follow_the_api_server() {
     }
     stage.kubectl(&["delete", "backendtlspolicy/strict"]);
     wait::until(PATIENCE, "it is as before", || status() == 200);
-}
-
-/// A file below `deploy/kubernetes`.
-fn deployed(name: &str) -> String {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(name);
-    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// The gateway of `deploy` with the configuration, the account and the rights it has there.

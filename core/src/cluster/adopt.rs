@@ -127,8 +127,11 @@ impl World {
             }
             (Stage::Learn, None) => {
                 let listeners = Arc::clone(&adoption.new.listeners);
-                if !self.view.ready || !Arc::ptr_eq(&self.view.listeners, &listeners) {
-                    self.view = Rc::new(View { listeners, ready: true });
+                let looked_up = Arc::clone(&adoption.new.looked_up);
+                let same = Arc::ptr_eq(&self.view.listeners, &listeners)
+                    && Arc::ptr_eq(&self.view.looked_up, &looked_up);
+                if !self.view.ready || !same {
+                    self.view = Rc::new(View { listeners, looked_up, ready: true });
                 }
                 self.snapshot = Arc::clone(&adoption.new);
                 (adoption.stage, adoption.slot) = (Stage::Forget, 0);

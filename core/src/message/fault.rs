@@ -117,6 +117,8 @@ pub enum Cause {
     NoEndpoint,
     /// A policy demands TLS to the backend, which is not spoken yet.
     TlsDemanded,
+    /// The service could not be looked up in time: discovery does not get through.
+    LookupTimeout,
     /// The worker has no snapshot yet.
     NotReady,
     /// The connection was refused.
@@ -171,6 +173,7 @@ impl Cause {
             Self::NoBackend => "route has no backend",
             Self::NoEndpoint => "no endpoint",
             Self::TlsDemanded => "a BackendTLSPolicy demands tls, which is not spoken to endpoints",
+            Self::LookupTimeout => "service lookup timed out",
             Self::NotReady => "not ready",
             Self::Refused => "connection refused",
             Self::Unreachable => "endpoint unreachable",

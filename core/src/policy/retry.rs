@@ -111,6 +111,7 @@ pub const fn retry(fault: Fault, sent: Sent, method: Method) -> Retry {
         | Cause::NoBackend
         | Cause::NoEndpoint
         | Cause::TlsDemanded
+        | Cause::LookupTimeout
         | Cause::NotReady
         | Cause::Exhausted
         | Cause::RequestTimeout

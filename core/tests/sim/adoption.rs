@@ -130,6 +130,7 @@ fn what_is_shared_costs_nothing() {
         generation: 2,
         listeners: Arc::clone(&one.listeners),
         clusters: one.clusters.clone(),
+        looked_up: Arc::clone(&one.looked_up),
     };
     let mut adoption = world.begin_adoption(Arc::new(two));
     world.advance(&mut adoption, 3, NOW);

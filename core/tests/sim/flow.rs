@@ -23,7 +23,7 @@ fn world(rule: Rule, endpoints: &[(u16, u32)]) -> World {
 fn answer(world: &mut World, head: &RequestHead<'_>) -> Answer {
     match Flow::open(head, 0, world, NOW).next(world, NOW) {
         Step::Answer(answer) => answer,
-        Step::Try(attempt) => panic!("{attempt:?}"),
+        other => panic!("{other:?}"),
     }
 }
 

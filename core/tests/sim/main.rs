@@ -8,6 +8,7 @@ mod endpoint;
 mod flow;
 mod opaque;
 mod shift;
+mod waiting;
 mod workload;
 mod world;
 

@@ -40,7 +40,7 @@ fn connect(world: &mut World, bad: u16, now: Instant) -> (Flow, Option<u16>) {
                 flow.connected(now);
                 return (flow, Some(number(attempt.address)));
             }
-            Step::Answer(_) => return (flow, None),
+            Step::Answer(_) | Step::Wait(_) => return (flow, None),
         }
     }
 }
@@ -127,12 +127,21 @@ fn named(opaque: Option<Rule>) -> World {
         protocol: Protocol::Detect,
         names,
         opaque,
+        on_demand: None,
     })];
     let demanding = Cluster { tls: true, ..cluster("a", Balancer::default(), &[(0, 1)]) };
     let clusters = [demanding, cluster("b", Balancer::default(), &[(1, 1)])];
     let clusters = clusters.into_iter().collect();
     let mut world = World::new(1);
-    world.adopt(Arc::new(Snapshot { generation: 1, listeners: listeners.into(), clusters }), NOW);
+    world.adopt(
+        Arc::new(Snapshot {
+            generation: 1,
+            listeners: listeners.into(),
+            clusters,
+            looked_up: Arc::default(),
+        }),
+        NOW,
+    );
     world
 }
 
@@ -156,6 +165,7 @@ fn tls_goes_by_its_server_name_and_only_tls_where_it_is_demanded() {
         let to = match flow.next(&mut world, NOW) {
             Step::Try(attempt) => Ok(number(attempt.address)),
             Step::Answer(answer) => Err(answer.fault.unwrap().cause),
+            Step::Wait(_) => panic!("nothing is looked up"),
         };
         assert_eq!(to, expected, "{name:?} {rest:?}");
         closed(flow, None, &mut world, NOW);

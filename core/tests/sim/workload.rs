@@ -140,6 +140,7 @@ impl Simulation {
                 self.totals.local += 1;
                 self.note(record, attempts);
             }
+            Step::Wait(until) => panic!("nothing is looked up here: {until:?}"),
             Step::Try(attempt) => {
                 assert!(attempts < 3, "at most three attempts");
                 assert!(!seen, "nothing is repeated after an endpoint answered");

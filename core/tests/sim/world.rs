@@ -68,9 +68,10 @@ pub(crate) fn snapshot(generation: u64, rule: Rule, clusters: Vec<Cluster>) -> A
         protocol: Protocol::Detect,
         names: ServerNames::default(),
         opaque: Some(rule),
+        on_demand: None,
     })];
     let clusters = clusters.into_iter().collect();
-    Arc::new(Snapshot { generation, listeners: listeners.into(), clusters })
+    Arc::new(Snapshot { generation, listeners: listeners.into(), clusters, ..Snapshot::default() })
 }
 
 /// A request.

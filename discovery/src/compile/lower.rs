@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use ringway_config::{Kind, Listener, Protocol as Protocols};
 use ringway_core::policy::route::{HostMatch, Match, RouteTableBuilder, ServerNames};
-use ringway_core::snapshot::{Backend, ClusterId, Filters, Mirror, Protocol, Rule};
+use ringway_core::snapshot::{Backend, ClusterId, Filters, Mirror, Protocol, Rule, Usage};
 
 use super::clusters::{ClusterTable, Origin, key, pod};
 use super::protocol::{Destination, protocol};
@@ -66,6 +66,8 @@ pub(super) struct Lower<'c> {
     clusters: &'c mut ClusterTable,
     owner: Option<&'c NamespacedName>,
     fragment: Fragment,
+    /// Noted by every rule.
+    usage: Option<Usage>,
 }
 
 impl<'c> Lower<'c> {
@@ -76,7 +78,7 @@ impl<'c> Lower<'c> {
         clusters: &'c mut ClusterTable,
         owner: Option<&'c NamespacedName>,
     ) -> Self {
-        Self { index, settings, clusters, owner, fragment: Fragment::default() }
+        Self { index, settings, clusters, owner, fragment: Fragment::default(), usage: None }
     }
 
     /// The rules.
@@ -90,7 +92,9 @@ impl<'c> Lower<'c> {
     }
 
     /// Every port of a service by the names that DNS would have for it and by its cluster IPs.
-    pub(super) fn service(&mut self, known: Known<'c>) {
+    /// Whoever uses it says so by `usage`.
+    pub(super) fn service(&mut self, known: Known<'c>, usage: Option<Usage>) {
+        self.usage = usage;
         let service = known.service;
         let name = &service.name;
         self.fragment.source = Some(known.source);
@@ -285,6 +289,7 @@ impl<'c> Lower<'c> {
             redirect: rule.redirect.clone(),
             filters: rule.filters.clone(),
             timeouts: rule.timeouts,
+            usage: None,
         }
     }
 
@@ -313,7 +318,8 @@ impl<'c> Lower<'c> {
         id
     }
 
-    fn put(&mut self, hosts: &Arc<[HostMatch]>, matches: Vec<Match>, rule: Rule) {
+    fn put(&mut self, hosts: &Arc<[HostMatch]>, matches: Vec<Match>, mut rule: Rule) {
+        rule.usage.clone_from(&self.usage);
         self.fragment.entries.push(Entry { hosts: Arc::clone(hosts), matches, rule });
     }
 

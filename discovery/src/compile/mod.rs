@@ -16,9 +16,10 @@ mod protocol;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use ringway_config::{Kind, Listener};
+use ringway_config::{Kind, Listener, Scope};
 use ringway_core::policy::route::{RouteTable, RouteTableBuilder};
-use ringway_core::snapshot::{ListenerRoutes, Listeners, Protocol, Snapshot};
+use ringway_core::snapshot::{ListenerRoutes, Listeners, Protocol, Snapshot, Usage};
+use ringway_core::time::Duration;
 
 use crate::event::SourceId;
 use crate::index::{Changes, Index, Subject};
@@ -48,6 +49,8 @@ pub struct Compiler {
     listeners: Vec<Compiled>,
     users: Users,
     routes: Listeners,
+    /// Which services are used, where that decides whether they are kept.
+    usages: BTreeMap<NamespacedName, Usage>,
 }
 
 /// A listener as it was compiled last.
@@ -73,6 +76,12 @@ impl Compiler {
         let fragments = fragments.chain(self.listeners.iter().map(|known| &known.fragment));
         let fragments = fragments.filter(move |fragment| fragment.source == Some(source));
         fragments.flat_map(|fragment| &fragment.complaints).map(String::as_str)
+    }
+
+    /// The services that were used since this was asked the last time.
+    pub(crate) fn take_used(&self) -> Vec<NamespacedName> {
+        let used = self.usages.iter().filter(|(_, usage)| usage.take());
+        used.map(|(name, _)| name.clone()).collect()
     }
 
     fn compile(
@@ -103,7 +112,12 @@ impl Compiler {
 
     fn snapshot(&mut self, index: &Index, settings: &Settings, generation: u64) -> Snapshot {
         let clusters = self.clusters.refresh(index, settings);
-        Snapshot { generation, listeners: Arc::clone(&self.routes), clusters }
+        Snapshot {
+            generation,
+            listeners: Arc::clone(&self.routes),
+            clusters,
+            ..Snapshot::default()
+        }
     }
 
     /// Whether each listener has the rules of all services: those with an outbound view, and
@@ -146,9 +160,10 @@ impl Compiler {
         let mut changed = false;
         for name in dirty {
             let known = wanted.then(|| index.service(&name)).flatten();
+            let usage = self.usage(&name, known.is_some() && patience(settings).is_some());
             let new = known.map(|known| {
                 let mut lower = Lower::new(index, settings, &mut self.clusters, Some(&name));
-                lower.service(known);
+                lower.service(known, usage);
                 lower.finish()
             });
             if new.as_ref() != self.services.get(&name) {
@@ -157,6 +172,15 @@ impl Compiler {
             }
         }
         changed
+    }
+
+    /// Where it is noted that a service is used, if that is to be noted.
+    fn usage(&mut self, name: &NamespacedName, noted: bool) -> Option<Usage> {
+        if noted {
+            return Some(self.usages.entry(name.clone()).or_default().clone());
+        }
+        self.usages.remove(name);
+        None
     }
 
     /// Brings the listeners up to date.
@@ -186,6 +210,7 @@ impl Compiler {
                     && *known.routes.name == *listener.name
                     && known.routes.protocol == protocol
                     && known.routes.opaque == opaque
+                    && known.routes.on_demand == patience(settings).filter(|_| by_host)
             });
             if same && !services_changed {
                 continue;
@@ -193,7 +218,9 @@ impl Compiler {
             any = true;
             let table = self.table(by_host, &fragment);
             let (name, names) = (listener.name.as_str().into(), fragment.names());
-            let routes = Arc::new(ListenerRoutes { name, table, protocol, names, opaque });
+            let on_demand = patience(settings).filter(|_| by_host);
+            let routes =
+                Arc::new(ListenerRoutes { name, table, protocol, names, opaque, on_demand });
             match self.listeners.get_mut(number) {
                 Some(known) => (known.by_host, known.routes) = (by_host, routes),
                 None => {
@@ -255,4 +282,10 @@ impl Compiler {
         self.clusters.release(&old.clusters);
         self.users.replace(owner, &old.uses, &uses);
     }
+}
+
+/// How long requests wait for services to be looked up, where they are.
+fn patience(settings: &Settings) -> Option<Duration> {
+    let kubernetes = settings.discovery.kubernetes.as_ref();
+    kubernetes.filter(|k| k.scope == Scope::OnDemand).map(|k| k.lookup_timeout)
 }

@@ -1,5 +1,7 @@
 //! Routes by what they are attached to, in the order of their precedence.
 
+use super::Index;
+use crate::event::SourceId;
 use crate::object::{NamespacedName, ParentKind, ParentRef, Route, ServicePort};
 
 /// Routes: the oldest first, then by namespace and name (Gateway API).
@@ -13,6 +15,20 @@ impl<'i> Routes<'i> {
         // One that names its parent several times is one route all the same.
         routes.dedup_by(|a, b| std::ptr::eq(*a, *b));
         Self(routes)
+    }
+
+    /// The services they lead to that no other source than Kubernetes has.
+    pub(crate) fn named(&self, index: &Index) -> Vec<NamespacedName> {
+        let rules = self.0.iter().flat_map(|route| &route.rules);
+        let named = rules.flat_map(|rule| {
+            let backends = rule.backends.iter().map(|backend| &backend.service);
+            backends.chain(rule.mirrors.iter().map(|mirror| &mirror.service))
+        });
+        let elsewhere = |name: &NamespacedName| {
+            index.service(name).is_some_and(|known| known.source != SourceId::Kubernetes)
+        };
+        let names = named.flatten().map(|(name, _)| name.clone());
+        names.filter(|name| !elsewhere(name)).collect()
     }
 
     /// The routes of the gateway listener of that name and port.

@@ -10,6 +10,7 @@ pub(crate) mod scan;
 
 use tokio::sync::mpsc::UnboundedSender;
 
+use crate::demand::Heard;
 use crate::event::{Event, SourceId};
 
 /// What a source tells the thread.
@@ -17,6 +18,8 @@ use crate::event::{Event, SourceId};
 pub(crate) enum Told {
     /// Changes, between which nothing is published.
     Events(Vec<Event>),
+    /// What was found about what is wanted on demand.
+    Heard(Heard),
     /// All that is wrong with the source now, one line each; empty when all is well.
     Errors(SourceId, Vec<String>),
 }

@@ -2,11 +2,12 @@
 
 use std::fmt::Display;
 
-use ringway_discovery::{SourceStatus, Status, WatchState, WatchStatus};
+use ringway_discovery::{Lookups, SourceStatus, Status, WatchState, WatchStatus};
 
 use super::text::{Kind, Text};
 
 type OfSource = fn(&SourceStatus) -> u64;
+type OfLookups = fn(&Lookups) -> u64;
 type OfWatch = fn(&WatchStatus) -> Option<f64>;
 
 /// Per source: name, kind, help and value.
@@ -83,6 +84,15 @@ const WATCHES: [(&str, Kind, &str, OfWatch); 8] = [
     ),
 ];
 
+/// How lookups may end: the label `result`, and how many have.
+const RESULTS: [(&str, OfLookups); 5] = [
+    ("found", |lookups| lookups.found),
+    ("absent", |lookups| lookups.absent),
+    ("denied", |lookups| lookups.denied),
+    ("refused", |lookups| lookups.refused),
+    ("abandoned", |lookups| lookups.abandoned),
+];
+
 /// The metrics of `status` in Prometheus' text format.
 pub(crate) fn text(status: &Status) -> String {
     let mut out = Text::default();
@@ -106,7 +116,32 @@ pub(crate) fn text(status: &Status) -> String {
             out.sample(name, label, value);
         }
     }
+    if let Some(found) = &status.lookups {
+        lookups(found, &mut out);
+    }
     out.into_string()
+}
+
+/// Services that are looked up on demand.
+fn lookups(lookups: &Lookups, out: &mut Text) {
+    let name = "ringway_discovery_lookups_total";
+    out.family(
+        name,
+        Kind::Counter,
+        "Hosts looked up on demand, by what came of it; refused and abandoned had no answer.",
+    );
+    for (result, value) in RESULTS {
+        out.sample(name, |l| l.label("result", result), value(lookups));
+    }
+    let name = "ringway_discovery_lookups_waiting";
+    out.family(name, Kind::Gauge, "Hosts being looked up now.");
+    out.sample(name, |_| {}, lookups.waiting as u64);
+    let name = "ringway_discovery_demand_services";
+    out.family(name, Kind::Gauge, "Services known because somebody asked for them.");
+    out.sample(name, |_| {}, lookups.services as u64);
+    let name = "ringway_discovery_demand_dropped_total";
+    out.family(name, Kind::Counter, "Services dropped because nobody used them for long.");
+    out.sample(name, |_| {}, lookups.dropped);
 }
 
 #[cfg(test)]
@@ -143,7 +178,14 @@ mod tests {
             resource_version: String::new(),
             ..watch.clone()
         };
-        let status = Status { generation: 9, sources: vec![source], watches: vec![watch, unknown] };
+        let lookups =
+            Lookups { found: 4, refused: 2, waiting: 1, services: 3, ..Lookups::default() };
+        let status = Status {
+            generation: 9,
+            sources: vec![source],
+            watches: vec![watch, unknown],
+            lookups: Some(lookups),
+        };
         let text = text(&status);
         for line in [
             "ringway_discovery_generation 9",
@@ -151,6 +193,10 @@ mod tests {
             "ringway_discovery_source_failures_total{source=\"kubernetes\"} 7",
             "ringway_discovery_watch_age_seconds{kind=\"Service\",scope=\"shop\"} 1.5",
             "ringway_discovery_watch_resource_version{kind=\"Service\",scope=\"shop\"} 1042",
+            "ringway_discovery_lookups_total{result=\"found\"} 4",
+            "ringway_discovery_lookups_total{result=\"refused\"} 2",
+            "ringway_discovery_lookups_waiting 1",
+            "ringway_discovery_demand_services 3",
             "ringway_discovery_watch_lists_total{kind=\"Service\",scope=\"shop\"} 2",
         ] {
             assert!(text.lines().any(|l| l == line), "{line}\n{text}");

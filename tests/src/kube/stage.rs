@@ -2,6 +2,7 @@
 //! watching it, and how traffic is looked at.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
@@ -143,6 +144,16 @@ impl Stage {
     pub fn start(&self, cell: Cell) -> Proxy {
         Proxy::start(cell, self.settings())
     }
+}
+
+/// A file below `deploy/kubernetes`.
+///
+/// # Panics
+/// When there is none of that name.
+#[must_use]
+pub fn deployed(name: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/kubernetes").join(name);
+    fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
 }
 
 /// An origin at an address of its own, port 8080.

@@ -64,7 +64,11 @@ const fn status(fault: Fault) -> u16 {
         Cause::Loop => 400,
         Cause::NoRoute => 404,
         Cause::NoBackend | Cause::Panic => 500,
-        Cause::NoEndpoint | Cause::NotReady | Cause::Exhausted | Cause::Draining => 503,
+        Cause::NoEndpoint
+        | Cause::LookupTimeout
+        | Cause::NotReady
+        | Cause::Exhausted
+        | Cause::Draining => 503,
         Cause::Refused | Cause::Unreachable | Cause::TlsDemanded => 502,
         Cause::ConnectTimeout => 504,
         Cause::RequestTimeout | Cause::IdleTimeout => match fault.blame {
@@ -103,7 +107,7 @@ mod tests {
     use crate::message::{Blame, Cause, Fault, Stage};
 
     /// cause, status when the client / the upstream / the proxy is to blame.
-    const TABLE: [(Cause, u16, u16, u16); 33] = [
+    const TABLE: [(Cause, u16, u16, u16); 34] = [
         (Cause::BadStartLine, 400, 502, 502),
         (Cause::BadField, 400, 502, 502),
         (Cause::BadHost, 400, 502, 502),
@@ -123,6 +127,7 @@ mod tests {
         (Cause::NoBackend, 500, 500, 500),
         (Cause::NoEndpoint, 503, 503, 503),
         (Cause::TlsDemanded, 502, 502, 502),
+        (Cause::LookupTimeout, 503, 503, 503),
         (Cause::NotReady, 503, 503, 503),
         (Cause::Refused, 502, 502, 502),
         (Cause::Unreachable, 502, 502, 502),

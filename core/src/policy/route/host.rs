@@ -78,6 +78,38 @@ pub fn split_port(authority: &[u8]) -> (&[u8], Option<u16>) {
     (host, std::str::from_utf8(port).ok().and_then(|port| port.parse().ok()))
 }
 
+/// A host name as names are compared: lower case, without port and trailing dot.
+#[derive(Clone, Debug)]
+pub struct PlainHost {
+    bytes: [u8; LONGEST],
+    length: usize,
+}
+
+impl PlainHost {
+    /// The host of an authority; `None` when it cannot be a name or an address.
+    #[must_use]
+    pub fn of(authority: &[u8]) -> Option<Self> {
+        let (host, _) = split_port(authority);
+        let host = host.strip_suffix(b".").unwrap_or(host);
+        let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(b);
+        if host.is_empty() || !host.iter().all(allowed) {
+            return None;
+        }
+        let mut bytes = [0; LONGEST];
+        let plain = bytes.get_mut(..host.len())?;
+        plain.copy_from_slice(host);
+        plain.make_ascii_lowercase();
+        Some(Self { bytes, length: host.len() })
+    }
+
+    /// Its text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        // Nothing but ASCII is taken.
+        std::str::from_utf8(&self.bytes[..self.length]).unwrap_or_default()
+    }
+}
+
 /// Something for each host entry.
 #[derive(Debug)]
 pub(super) struct Hosts<T> {

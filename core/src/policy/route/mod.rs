@@ -21,7 +21,7 @@ mod path;
 mod rewrite;
 
 pub use builder::{InvalidMatch, RouteTableBuilder};
-pub use host::{HostMatch, InvalidHost, split_port};
+pub use host::{HostMatch, InvalidHost, PlainHost, split_port};
 pub use matches::{HeaderMatch, Match, PathMatch, QueryMatch, ValueMatch};
 pub use names::ServerNames;
 pub use rewrite::rewrite;
@@ -61,6 +61,12 @@ impl RouteTable {
         let site = *self.hosts.find(head.authority)?;
         let (index, matched_prefix) = self.sites.get(site as usize)?.find(head)?;
         Some(Found { rule: self.rule(index)?, index, matched_prefix })
+    }
+
+    /// Whether an entry covers `authority`, be there a rule for the request or not.
+    #[must_use]
+    pub fn knows(&self, authority: &[u8]) -> bool {
+        self.hosts.find(authority).is_some()
     }
 
     /// The rule number `index`.

@@ -6,8 +6,9 @@ use std::time::Instant;
 
 use super::failure::Failure;
 use super::known::Known;
-use super::target::Target;
+use super::target::{self, Target, TargetKey};
 use crate::event::SourceId;
+use crate::object::Kind;
 use crate::status::{Status, WatchState, WatchStatus};
 
 /// How all watches are doing. Clones show the same.
@@ -47,6 +48,19 @@ impl Board {
         let status = WatchStatus::new(key.0, key.1.clone());
         self.entries().watches.insert(key.clone(), Entry { status, heard: None });
         Post { board: self.clone(), key }
+    }
+
+    /// Takes the place of a watch that has ended away.
+    pub(crate) fn remove(&self, key: &TargetKey) {
+        self.entries().watches.remove(&(key.0.as_str(), target::scope(key)));
+    }
+
+    /// Whether the API server is there and says what Services there are.
+    pub(crate) fn is_well(&self) -> bool {
+        let entries = self.entries();
+        let services = entries.watches.iter().filter(|(key, _)| key.0 == Kind::Service.as_str());
+        let failing = |entry: &Entry| entry.status.last_error.is_some();
+        entries.discovery.is_none() && !services.map(|(_, entry)| entry).any(failing)
     }
 
     /// Whether the kinds that there are could be asked for.

@@ -86,6 +86,11 @@ impl Failure {
         }
     }
 
+    /// Whether rights are missing.
+    pub(crate) fn is_denial(&self) -> bool {
+        matches!(self, Self::Refused { status, .. } if *status == StatusCode::FORBIDDEN)
+    }
+
     /// Whether the answer to a streaming list means that this API server has none: it does not know
     /// the parameter, its gate is off, or its etcd is too old.
     pub(crate) fn denies_streaming(&self) -> bool {

@@ -83,7 +83,7 @@ async fn ask(settings: &Kubernetes) -> Result<Inspection, Failure> {
 
 fn namespaces(scope: &Scope) -> Vec<Option<&str>> {
     match scope {
-        Scope::Cluster => vec![None],
+        Scope::Cluster | Scope::OnDemand => vec![None],
         Scope::Namespaces(names) => names.iter().map(|name| Some(name.as_str())).collect(),
     }
 }
@@ -125,7 +125,7 @@ async fn get<T: for<'d> Deserialize<'d>>(
 /// The least role for a scope, with a gap for whom it is bound to.
 fn role(scope: &Scope) -> String {
     match scope {
-        Scope::Cluster => one("ClusterRole", None),
+        Scope::Cluster | Scope::OnDemand => one("ClusterRole", None),
         Scope::Namespaces(names) => {
             let roles: Vec<_> = names.iter().map(|name| one("Role", Some(name))).collect();
             roles.join("---\n")

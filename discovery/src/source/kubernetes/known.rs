@@ -135,6 +135,11 @@ impl Known {
         self.end()
     }
 
+    /// The first by name.
+    pub(crate) fn first(&self) -> Option<&NamespacedName> {
+        self.told.first()
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.told.len()
     }

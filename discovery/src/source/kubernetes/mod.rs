@@ -1,10 +1,12 @@
-//! The Kubernetes API server: a watch for each kind and namespace, independent of each other.
+//! The Kubernetes API server: a watch for each kind and namespace, or for each service that is
+//! wanted, independent of each other.
 //!
 //! ```text
 //! catalog ─► which kinds there are ─► one watch each ─► known ─► events, whole lists at once
 //! ```
-//! The first picture is whole when every watch has read its list once. Nothing is taken away because
-//! the API server is away: what is known stays until it says otherwise.
+//! The first picture is whole when every watch has read its list once; on demand, when all that was
+//! wanted at the start is there. Nothing is taken away because the API server is away: what is known
+//! stays until it says otherwise.
 
 mod answer;
 mod api;
@@ -13,6 +15,7 @@ mod board;
 mod catalog;
 mod connect;
 mod failure;
+mod follow;
 mod inspect;
 mod items;
 mod known;
@@ -22,6 +25,7 @@ mod resource;
 mod target;
 mod watch;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{BuildHasher as _, RandomState};
 use std::sync::Arc;
 
@@ -29,35 +33,47 @@ use ringway_config::{Kubernetes, Scope};
 use ringway_core::rng::Rng;
 use ringway_core::time::Duration;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tokio::sync::watch::Sender;
+use tokio::sync::oneshot;
+use tokio::sync::watch::{Receiver, Sender};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Tell, Told, tell};
+use crate::demand::{Heard, Wants};
 use crate::event::{Event, SourceId};
+use crate::object::NamespacedName;
 use api::{Access, Api};
 use backoff::{Failures, jitter};
 pub(crate) use board::Board;
 use catalog::Catalog;
 use failure::Failure;
+use follow::Follow;
 pub use inspect::{Inspection, inspect};
 use resource::{RESOURCES, Resource};
-use target::Target;
+use target::{Target, TargetKey, Which};
 use watch::{News, Shared, Watch};
 
 /// How often it is asked whether a missing kind has come. A kind that was there is believed to be
 /// gone when it has been missing for so long: an API server that starts does not know all at once.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
 
+/// What is watched.
+enum Plan {
+    /// All kinds in these namespaces, of which so many have not yet told their first list.
+    Fixed { namespaces: Vec<Option<Arc<str>>>, awaited: usize },
+    /// What somebody asks for.
+    OnDemand(Follow),
+}
+
 /// All watches.
 struct Watches {
     shared: Shared,
-    namespaces: Vec<Option<Arc<str>>>,
+    plan: Plan,
     catalog: Catalog,
     kinds: Vec<Watched>,
+    /// What ends each watch.
+    running: BTreeMap<TargetKey, oneshot::Sender<()>>,
     tasks: JoinSet<()>,
-    /// Watches that have not yet told their first list.
-    awaited: usize,
     board: Board,
     rng: Rng,
     failures: Failures,
@@ -72,39 +88,81 @@ struct Watched {
     missing: Option<Instant>,
 }
 
+/// What watching begins with.
+pub(crate) struct Start {
+    pub(crate) settings: Kubernetes,
+    /// The clients' namespace.
+    pub(crate) namespace: Arc<str>,
+    /// A watch that says nothing for so long is dead.
+    pub(crate) silence: Duration,
+    pub(crate) board: Board,
+    /// What is wanted on demand.
+    pub(crate) wants: Receiver<Wants>,
+}
+
 /// Watches the API server until it is aborted.
-///
-/// A watch that says nothing for `silence` is dead.
-pub(crate) async fn watch(settings: Kubernetes, silence: Duration, board: Board, tell_to: Tell) {
+pub(crate) async fn watch(start: Start, tell_to: Tell) {
+    let Start { settings, namespace, silence, board, mut wants } = start;
     board.clear();
     tell(&tell_to, Told::Events(vec![Event::Init(SourceId::Kubernetes)]));
     let (news, heard) = unbounded_channel();
     let access = Access::from(&settings);
-    let namespaces = match settings.scope {
-        Scope::Cluster => vec![None],
-        Scope::Namespaces(names) => names.into_iter().map(|name| Some(Arc::from(name))).collect(),
+    let plan = match settings.scope {
+        Scope::Cluster => Plan::fixed(vec![None]),
+        Scope::Namespaces(names) => {
+            Plan::fixed(names.into_iter().map(|name| Some(Arc::from(name))).collect())
+        }
+        Scope::OnDemand => {
+            Plan::OnDemand(Follow::new(namespace, wants.borrow_and_update().clone()))
+        }
     };
     let shared = Shared { api: Arc::new(Api::new(access)), silence, tell: tell_to, news };
     let watches = Watches {
         shared,
-        namespaces,
+        plan,
         catalog: Catalog::default(),
         kinds: Vec::new(),
+        running: BTreeMap::new(),
         tasks: JoinSet::new(),
-        awaited: 0,
         board,
         rng: Rng::new(RandomState::new().hash_one(0)),
         failures: Failures::default(),
     };
-    watches.run(heard).await;
+    watches.run(heard, wants).await;
+}
+
+impl Plan {
+    fn fixed(namespaces: Vec<Option<Arc<str>>>) -> Self {
+        let awaited = namespaces.len() * RESOURCES.len();
+        Self::Fixed { namespaces, awaited }
+    }
+
+    fn targets(&self) -> Vec<Target> {
+        match self {
+            Self::OnDemand(follow) => follow.targets(),
+            Self::Fixed { namespaces, .. } => {
+                let of = |resource| {
+                    let target = move |namespace: &Option<Arc<str>>| Target {
+                        resource,
+                        namespace: namespace.clone(),
+                        which: Which::All,
+                        turn: 0,
+                    };
+                    namespaces.iter().map(target)
+                };
+                RESOURCES.iter().flat_map(of).collect()
+            }
+        }
+    }
 }
 
 impl Watches {
-    async fn run(mut self, mut heard: UnboundedReceiver<News>) {
+    async fn run(mut self, mut heard: UnboundedReceiver<News>, mut wants: Receiver<Wants>) {
         let (api, rng) = (Arc::clone(&self.shared.api), Rng::new(self.rng.next_u64()));
         self.tasks.spawn(async move { presence::look(&api, rng).await });
         let mut calls = self.shared.api.presence().calls();
         let mut own = Rng::new(self.rng.next_u64());
+        self.report(None);
         loop {
             let (again, failure) = self.look().await;
             let pause = calls.pause(again, failure.as_ref(), &mut own);
@@ -113,9 +171,17 @@ impl Watches {
                 tokio::select! {
                     () = &mut pause => break,
                     Some(news) = heard.recv() => match news {
-                        News::Complete => self.complete(),
+                        News::Complete(key, first) => self.complete(key, first),
+                        News::Denied(key) => self.denied(key),
                         News::Missing => break,
                     },
+                    Ok(()) = wants.changed() => {
+                        if let Plan::OnDemand(follow) = &mut self.plan {
+                            follow.want(wants.borrow_and_update().clone());
+                            self.follow();
+                            self.report(None);
+                        }
+                    }
                 }
             }
         }
@@ -145,9 +211,8 @@ impl Watches {
 
     fn adjust(&mut self) {
         if self.kinds.is_empty() {
-            for resource in &RESOURCES {
-                self.start(resource);
-            }
+            self.kinds = RESOURCES.iter().map(|r| Watched::new(r, &self.catalog)).collect();
+            self.follow();
         }
         let now = Instant::now();
         for kind in &mut self.kinds {
@@ -155,33 +220,99 @@ impl Watches {
         }
     }
 
-    fn start(&mut self, resource: &'static Resource) {
-        let found = self.catalog.version(resource);
-        if found.is_none() {
-            tracing::info!("the API server has no {}; looking again", resource.plural);
+    /// Watches what is to be watched, and nothing else; nothing before the kinds are known.
+    fn follow(&mut self) {
+        if self.kinds.is_empty() {
+            return;
         }
-        let (version, _) = tokio::sync::watch::channel(found);
-        for namespace in self.namespaces.clone() {
-            let target = Target { resource, namespace };
-            let post = self.board.post(&target);
-            let rng = Rng::new(self.rng.next_u64());
-            let watch = Watch::new(self.shared.clone(), target, version.subscribe(), post, rng);
-            self.tasks.spawn(watch.run());
-            self.awaited += 1;
+        while self.tasks.try_join_next().is_some() {}
+        let targets = self.plan.targets();
+        let wanted: BTreeSet<TargetKey> = targets.iter().map(Target::key).collect();
+        let over = self.running.extract_if(.., |key, _| !wanted.contains(key));
+        for (key, stop) in over {
+            drop(stop);
+            self.board.remove(&key);
+            if let Plan::OnDemand(follow) = &mut self.plan {
+                follow.ended(&key);
+            }
         }
-        self.kinds.push(Watched { resource, version, missing: None });
+        for target in targets {
+            if !self.running.contains_key(&target.key()) {
+                self.start(target);
+            }
+        }
     }
 
-    /// A watch has told its first list. With the last of them, the picture is whole.
-    fn complete(&mut self) {
-        self.awaited -= 1;
-        if self.awaited == 0 {
+    fn start(&mut self, target: Target) {
+        let Some(kind) = self.kinds.iter().find(|k| k.resource.kind == target.resource.kind) else {
+            return;
+        };
+        let mut shared = self.shared.clone();
+        if matches!(target.which, Which::ClusterIp(_)) {
+            // Only its name is asked for: the service itself is told by a watch of its own.
+            shared.tell = unbounded_channel().0;
+        }
+        let (end, stop) = oneshot::channel();
+        self.running.insert(target.key(), end);
+        let post = self.board.post(&target);
+        let rng = Rng::new(self.rng.next_u64());
+        let watch = Watch::new(shared, target, kind.version.subscribe(), post, rng);
+        self.tasks.spawn(watch.run(stop));
+    }
+
+    /// A watch has told its first list.
+    fn complete(&mut self, key: TargetKey, first: Option<NamespacedName>) {
+        if !self.running.contains_key(&key) {
+            return;
+        }
+        let heard = match &mut self.plan {
+            Plan::OnDemand(follow) => follow.complete(key, first),
+            Plan::Fixed { awaited, .. } => {
+                *awaited -= 1;
+                None
+            }
+        };
+        self.report(heard);
+    }
+
+    /// A watch may not list what it is on.
+    fn denied(&mut self, key: TargetKey) {
+        if !self.running.contains_key(&key) {
+            return;
+        }
+        if let Plan::OnDemand(follow) = &mut self.plan {
+            let heard = follow.denied(key);
+            self.report(heard);
+        }
+    }
+
+    /// Says what was found. With the last of what was wanted at first, the picture is whole.
+    fn report(&mut self, heard: Option<Heard>) {
+        let (news, whole) = match &mut self.plan {
+            Plan::Fixed { awaited, .. } => (Vec::new(), *awaited == 0),
+            Plan::OnDemand(follow) => {
+                let news = heard.into_iter().chain(follow.news()).collect();
+                (news, follow.has_begun())
+            }
+        };
+        for heard in news {
+            tell(&self.shared.tell, Told::Heard(heard));
+        }
+        if whole {
             tell(&self.shared.tell, Told::Events(vec![Event::InitDone(SourceId::Kubernetes)]));
         }
     }
 }
 
 impl Watched {
+    fn new(resource: &'static Resource, catalog: &Catalog) -> Self {
+        let found = catalog.version(resource);
+        if found.is_none() {
+            tracing::info!("the API server has no {}; looking again", resource.plural);
+        }
+        Self { resource, version: Sender::new(found), missing: None }
+    }
+
     fn adjust(&mut self, found: Option<&'static str>, now: Instant) {
         let known = *self.version.borrow();
         if found.is_some() || known.is_none() {

@@ -1,6 +1,8 @@
-//! What one watch is on: a kind, in all namespaces or in one, and how to ask for it.
+//! What one watch is on: a kind, in all namespaces or in one, all of its objects or those of one
+//! service, and how to ask for it.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use http::Request;
@@ -10,6 +12,7 @@ use ringway_core::rng::Rng;
 
 use super::failure::Failure;
 use super::resource::Resource;
+use crate::object::Kind;
 
 /// Items of one page.
 const PAGE: u32 = 500;
@@ -24,12 +27,53 @@ pub(crate) struct Target {
     pub(crate) resource: &'static Resource,
     /// `None` is all of them.
     pub(crate) namespace: Option<Arc<str>>,
+    pub(crate) which: Which,
+    /// Tells a watch from an earlier one on the same.
+    pub(crate) turn: u64,
 }
 
+/// Which objects of a kind.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Which {
+    /// Every one.
+    All,
+    /// The one of this name.
+    Named(Arc<str>),
+    /// The slices of the service of this name.
+    OfService(Arc<str>),
+    /// The service with this cluster IP, its first one.
+    ClusterIp(IpAddr),
+}
+
+/// What tells a watch from all others.
+pub(crate) type TargetKey = (Kind, Option<Arc<str>>, Which, u64);
+
 impl Target {
-    /// `HTTPRoute in shop`.
+    /// What tells it from all others.
+    pub(crate) fn key(&self) -> TargetKey {
+        (self.resource.kind, self.namespace.clone(), self.which.clone(), self.turn)
+    }
+
+    /// `shop`, `shop/cart`, `all namespaces`.
     pub(crate) fn scope(&self) -> String {
-        self.namespace.as_deref().unwrap_or("all namespaces").to_owned()
+        scope(&self.key())
+    }
+
+    /// By which fields, and by which labels.
+    fn selectors(&self) -> (Option<String>, Option<String>) {
+        match &self.which {
+            Which::All => (None, None),
+            Which::Named(name) => (Some(format!("metadata.name={name}")), None),
+            Which::OfService(name) => (None, Some(format!("kubernetes.io/service-name={name}"))),
+            Which::ClusterIp(address) => (Some(format!("spec.clusterIP={address}")), None),
+        }
+    }
+
+    fn params(&self, rng: &mut Rng) -> WatchParams {
+        let seconds = SHORTEST_WATCH + rng.below(LONGEST_WATCH - SHORTEST_WATCH + 1);
+        let (field_selector, label_selector) = self.selectors();
+        let timeout = u32::try_from(seconds).ok();
+        WatchParams { timeout, field_selector, label_selector, ..WatchParams::default() }
     }
 
     /// A page of the list, in a version of the API.
@@ -38,8 +82,14 @@ impl Target {
         api: &str,
         next: Option<String>,
     ) -> Result<Request<Vec<u8>>, Failure> {
-        let params =
-            ListParams { limit: Some(PAGE), continue_token: next, ..ListParams::default() };
+        let (field_selector, label_selector) = self.selectors();
+        let params = ListParams {
+            limit: Some(PAGE),
+            continue_token: next,
+            field_selector,
+            label_selector,
+            ..ListParams::default()
+        };
         self.ask(api).list(&params).map_err(unasked)
     }
 
@@ -50,13 +100,13 @@ impl Target {
         since: &str,
         rng: &mut Rng,
     ) -> Result<Request<Vec<u8>>, Failure> {
-        self.ask(api).watch(&params(rng), since).map_err(unasked)
+        self.ask(api).watch(&self.params(rng), since).map_err(unasked)
     }
 
     /// What there is, and then the changes.
     pub(crate) fn stream(&self, api: &str, rng: &mut Rng) -> Result<Request<Vec<u8>>, Failure> {
         // Without a version it is what is true now, not what some cache remembers.
-        let params = WatchParams { send_initial_events: true, ..params(rng) };
+        let params = WatchParams { send_initial_events: true, ..self.params(rng) };
         self.ask(api).watch(&params, "").map_err(unasked)
     }
 
@@ -65,15 +115,20 @@ impl Target {
     }
 }
 
+/// See [`Target::scope`].
+pub(crate) fn scope((_, namespace, which, _): &TargetKey) -> String {
+    let namespace = namespace.as_deref().unwrap_or("all namespaces");
+    match which {
+        Which::All => namespace.to_owned(),
+        Which::Named(name) | Which::OfService(name) => format!("{namespace}/{name}"),
+        Which::ClusterIp(address) => format!("{namespace}, {address}"),
+    }
+}
+
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} in {}", self.resource.kind.as_str(), self.scope())
     }
-}
-
-fn params(rng: &mut Rng) -> WatchParams {
-    let seconds = SHORTEST_WATCH + rng.below(LONGEST_WATCH - SHORTEST_WATCH + 1);
-    WatchParams { timeout: u32::try_from(seconds).ok(), ..WatchParams::default() }
 }
 
 fn unasked(error: kube::core::request::Error) -> Failure {
@@ -88,7 +143,12 @@ mod tests {
 
     #[test]
     fn requests_say_what_is_wanted() {
-        let target = Target { resource: &RESOURCES[0], namespace: Some("shop".into()) };
+        let target = Target {
+            resource: &RESOURCES[0],
+            namespace: Some("shop".into()),
+            which: Which::All,
+            turn: 0,
+        };
         let uri = |request: Result<Request<Vec<u8>>, Failure>| request.unwrap().uri().to_string();
         let path = "/api/v1/namespaces/shop/services";
         assert_eq!(uri(target.list("v1", None)), format!("{path}?&limit=500"));
@@ -100,5 +160,11 @@ mod tests {
         let stream = uri(target.stream("v1", &mut Rng::new(1)));
         let ends = "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&resourceVersion=";
         assert!(stream.ends_with(ends), "{stream}");
+        let list = |which| uri(Target { which, ..target.clone() }.list("v1", None));
+        assert!(list(Which::Named("cart".into())).contains("&fieldSelector=metadata.name%3Dcart"));
+        let slices = list(Which::OfService("cart".into()));
+        assert!(slices.contains("&labelSelector=kubernetes.io%2Fservice-name%3Dcart"), "{slices}");
+        let owner = list(Which::ClusterIp("fd00::7".parse().unwrap()));
+        assert!(owner.contains("&fieldSelector=spec.clusterIP%3Dfd00%3A%3A7"), "{owner}");
     }
 }

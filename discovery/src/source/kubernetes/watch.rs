@@ -14,6 +14,7 @@ use std::sync::Arc;
 use ringway_core::rng::Rng;
 use ringway_core::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::oneshot;
 use tokio::sync::watch::Receiver;
 use tokio::time::{Instant, sleep_until};
 
@@ -26,9 +27,10 @@ use super::items::{Found, Items};
 use super::known::Known;
 use super::lines::{Line, Lines, MOST_BYTES};
 use super::presence::Calls;
-use super::target::Target;
+use super::target::{Target, TargetKey};
 use crate::event::Event;
 use crate::manifest::{self, Item};
+use crate::object::NamespacedName;
 use crate::source::{Tell, Told, tell};
 
 /// A list that goes on has to go on within this.
@@ -39,8 +41,10 @@ const SHORTEST: Duration = Duration::from_secs(1);
 /// What a watch tells the one who has started it.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// Its first list has been told.
-    Complete,
+    /// Its first list has been told; the name of the first object, if there is one.
+    Complete(TargetKey, Option<NamespacedName>),
+    /// It may not be listed, and never was.
+    Denied(TargetKey),
     /// The API server does not know its kind.
     Missing,
 }
@@ -96,8 +100,17 @@ impl Watch {
         }
     }
 
-    /// Runs until it is aborted.
-    pub(crate) async fn run(mut self) {
+    /// Runs until it is aborted, or until `stop` is sent or dropped: then what it has told is taken
+    /// back.
+    pub(crate) async fn run(mut self, stop: oneshot::Receiver<()>) {
+        tokio::select! {
+            () = self.go_on() => {}
+            _ = stop => {}
+        }
+        tell(&self.shared.tell, Told::Events(self.known.clear()));
+    }
+
+    async fn go_on(&mut self) {
         loop {
             let begun = Instant::now();
             let served = *self.served.borrow_and_update();
@@ -128,6 +141,9 @@ impl Watch {
             tracing::warn!("watch of {} failed: {failure}; what is known stays", self.target);
         } else {
             tracing::debug!(?pause, "watch of {} failed: {failure}", self.target);
+        }
+        if failure.is_denial() && !self.complete {
+            let _ = self.shared.news.send(News::Denied(self.target.key()));
         }
         self.version = None;
         match failure.remedy() {
@@ -297,7 +313,8 @@ impl Watch {
 
     fn completed(&mut self) {
         if !std::mem::replace(&mut self.complete, true) {
-            let _ = self.shared.news.send(News::Complete);
+            let first = self.known.first().cloned();
+            let _ = self.shared.news.send(News::Complete(self.target.key(), first));
         }
     }
 
