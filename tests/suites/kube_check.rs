@@ -12,15 +12,15 @@ use ringway_tests::proxy;
 use ringway_tests::scratch::Scratch;
 use ringway_tests::wait;
 
-const NEEDED: [&str; 8] = [
-    "list services",
-    "watch services",
-    "list endpointslices",
-    "watch endpointslices",
-    "list httproutes",
-    "watch httproutes",
-    "list grpcroutes",
-    "watch grpcroutes",
+const KINDS: [&str; 8] = [
+    "services",
+    "endpointslices",
+    "httproutes",
+    "grpcroutes",
+    "tlsroutes",
+    "tcproutes",
+    "backendtlspolicies",
+    "xbackendtrafficpolicies",
 ];
 
 const LISTENERS: &str = "listeners: [{name: web, address: '127.0.0.1:1', kind: outbound}]\n";
@@ -66,7 +66,8 @@ fn what_is_missing_is_named_and_the_printed_role_is_enough() {
     let files = Scratch::new();
     let config = configured(&stage, &files);
     let (report, well) = check(&config);
-    assert!(!well && missing(&report, "checked") == NEEDED, "{report}");
+    let needed = KINDS.map(|kind| ["list", "watch"].map(|verb| format!("{verb} {kind}"))).concat();
+    assert!(!well && missing(&report, "checked") == needed, "{report}");
 
     stage.cluster.kubectl.apply(&part(&report, "role"));
     let (role, account) = ("--role=ringway-discovery", "--serviceaccount=checked:reader");
