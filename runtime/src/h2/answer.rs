@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use h2::Reason;
@@ -16,6 +17,7 @@ use ringway_core::wire::websocket::ACCEPT;
 use super::fault::fault;
 use super::head::fields;
 use super::incoming::Incoming;
+use super::link::Link;
 use crate::stream::{Download, Part, Source};
 
 /// What an endpoint has refused without looking at it.
@@ -44,20 +46,26 @@ pub(crate) struct Answer {
     /// Its body, once the final head is here.
     incoming: Option<Incoming>,
     refused: Option<Refused>,
+    link: Rc<Link>,
 }
 
 /// A head as it came: its fields, and the body of a final one.
 type Head = (Parts, Option<h2::RecvStream>);
 
 impl Answer {
-    pub(super) const fn new(response: ResponseFuture, switch: Option<Box<Switch>>) -> Self {
-        Self { response: Some(response), switch, incoming: None, refused: None }
+    pub(super) const fn new(
+        response: ResponseFuture,
+        switch: Option<Box<Switch>>,
+        link: Rc<Link>,
+    ) -> Self {
+        Self { response: Some(response), switch, incoming: None, refused: None, link }
     }
 
     /// The stream, for somebody else to go on with.
     pub(super) fn hand_on(&mut self) -> Self {
         let (response, incoming) = (self.response.take(), self.incoming.take());
-        Self { response, switch: None, incoming, refused: self.refused }
+        let link = Rc::clone(&self.link);
+        Self { response, switch: None, incoming, refused: self.refused, link }
     }
 
     /// Takes all that comes and forgets it; ready at the end, be it a good one or not.
@@ -99,7 +107,12 @@ impl Answer {
             Some(_) if error.is_go_away() && error.is_remote() => Some(Refused::Connection),
             _ => None,
         };
-        fault(error, Stage::Reply, Blame::Upstream)
+        let mut fault = fault(error, Stage::Reply, Blame::Upstream);
+        // Beside a GOAWAY, all streams may have been ended by one that has not looked at any.
+        if fault.cause == Cause::Cancelled && self.link.frames(|frames| frames.is_going()) {
+            fault.cause = Cause::StreamReset;
+        }
+        fault
     }
 }
 

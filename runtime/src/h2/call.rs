@@ -109,8 +109,8 @@ impl Call {
     ) -> Self {
         let link = Rc::clone(ride.carrier().link());
         Self {
+            down: Answer::new(response, switch, Rc::clone(&link)),
             up: Outgoing::begun(Sender::stream(stream), link, Blame::Upstream, last),
-            down: Answer::new(response, switch),
             reused: ride.reused(),
             ride: Some(ride),
         }

@@ -116,6 +116,7 @@ pub struct Frames {
     /// Header blocks that have come, wrapping around.
     blocks: u32,
     settled: bool,
+    going: bool,
 }
 
 impl Frames {
@@ -144,6 +145,7 @@ impl Frames {
             block: false,
             blocks: 0,
             settled: false,
+            going: false,
         }
     }
 
@@ -151,6 +153,12 @@ impl Frames {
     #[must_use]
     pub const fn is_settled(&self) -> bool {
         self.settled
+    }
+
+    /// Whether the peer has said that it will end the connection (GOAWAY).
+    #[must_use]
+    pub const fn is_going(&self) -> bool {
+        self.going
     }
 
     /// Whether the peer is in the middle of a header block.
@@ -237,6 +245,7 @@ impl Frames {
         let [a, b, c, kind, ..] = self.header;
         self.skip = u32::from_be_bytes([0, a, b, c]);
         self.settled |= kind == 4;
+        self.going |= kind == 7;
         match kind {
             0 => self.earn(u32::from(self.skip > 0)),
             1 => self.earn(4),
