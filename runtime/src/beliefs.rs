@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::Sender;
-use ringway_core::cluster::World;
+use ringway_core::cluster::{ClusterState, World};
 use ringway_core::snapshot::{ClusterId, ClusterKey};
 use serde_json::{Value, json};
 
@@ -99,44 +99,40 @@ impl Gathering {
         Self { found: Vec::with_capacity(left.len()), left, at: 0 }
     }
 
-    /// Goes on for about so many endpoints; whether there are more. A cluster that has changed
-    /// since the last turn is shown partly as it was.
+    /// Goes on for so many endpoints, of which a cluster without any counts as one; whether there
+    /// are more. A cluster that has changed since the last turn is shown partly as it was.
     fn advance(&mut self, world: &World, mut steps: usize) -> bool {
         while steps > 0 {
             let Some(&id) = self.left.last() else { return false };
-            steps -= 1;
-            let Some(cluster) = world.cluster(id) else {
-                self.turn_to_next();
-                continue;
-            };
-            if self.at == 0 {
-                let endpoints = Vec::with_capacity(cluster.len());
-                self.found.push(ClusterBelief { key: cluster.key().clone(), endpoints });
-            }
-            let Some(ClusterBelief { endpoints, .. }) = self.found.last_mut() else { return false };
-            let before = endpoints.len();
-            endpoints.extend(world.members(cluster).skip(self.at).take(steps).map(|endpoint| {
-                EndpointBelief {
-                    address: endpoint.address(),
-                    name: Arc::clone(endpoint.shared_name()),
-                    weight: endpoint.weight(),
-                    outstanding: endpoint.outstanding(),
-                    latency: endpoint.latency(),
-                }
-            }));
-            let taken = endpoints.len() - before;
-            steps -= taken;
+            let taken = world.cluster(id).map_or(0, |cluster| self.take(world, cluster, steps));
+            steps -= taken.max(1);
             self.at += taken;
-            if self.at >= cluster.len() || taken == 0 {
-                self.turn_to_next();
+            if world.cluster(id).is_none_or(|cluster| taken == 0 || self.at >= cluster.len()) {
+                self.left.pop();
+                self.at = 0;
             }
         }
         !self.left.is_empty()
     }
 
-    fn turn_to_next(&mut self) {
-        self.left.pop();
-        self.at = 0;
+    /// Takes up to so many endpoints of a cluster, from where it has come to; how many.
+    fn take(&mut self, world: &World, cluster: &ClusterState, most: usize) -> usize {
+        if self.at == 0 {
+            let endpoints = Vec::with_capacity(cluster.len());
+            self.found.push(ClusterBelief { key: cluster.key().clone(), endpoints });
+        }
+        let Some(ClusterBelief { endpoints, .. }) = self.found.last_mut() else { return 0 };
+        let before = endpoints.len();
+        endpoints.extend(world.members(cluster).skip(self.at).take(most).map(|endpoint| {
+            EndpointBelief {
+                address: endpoint.address(),
+                name: Arc::clone(endpoint.shared_name()),
+                weight: endpoint.weight(),
+                outstanding: endpoint.outstanding(),
+                latency: endpoint.latency(),
+            }
+        }));
+        endpoints.len() - before
     }
 }
 
@@ -169,5 +165,50 @@ impl Worker {
             pooled: self.pool.len(),
             clusters: gathering.found,
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ringway_core::snapshot::{Balancer, Cluster, Endpoint, HttpProtocol, Snapshot};
+    use ringway_core::time::{Duration, Instant};
+
+    use super::*;
+
+    fn cluster(number: u32, endpoints: u16) -> Cluster {
+        let endpoint = |n| Endpoint {
+            address: ([10, 0, 0, number as u8], n).into(),
+            weight: 1,
+            name: "".into(),
+            meshed: false,
+        };
+        Cluster {
+            id: ClusterId::nth(number),
+            key: ClusterKey {
+                namespace: "shop".into(),
+                service: "app".into(),
+                port: number as u16,
+            },
+            balancer: Balancer::default(),
+            connect_timeout: Duration::from_secs(1),
+            protocol: HttpProtocol::Http1,
+            tls: false,
+            endpoints: (0..endpoints).map(endpoint).collect(),
+        }
+    }
+
+    #[test]
+    fn what_is_gathered_in_turns_is_all_there_is() {
+        let sizes = [3, 0, 1, 7, 2, 0, 0, 5];
+        let mut world = World::new(1);
+        let clusters = (0_u32..).zip(sizes).map(|(n, size)| cluster(n, size)).collect();
+        let snapshot = Snapshot { generation: 1, clusters, ..Snapshot::default() };
+        world.adopt(Arc::new(snapshot), Instant::ZERO);
+        for at_once in 1..30 {
+            let mut gathering = Gathering::of(&world);
+            while gathering.advance(&world, at_once) {}
+            let found = gathering.found.iter().map(|cluster| cluster.endpoints.len());
+            assert!(found.eq(sizes.map(usize::from)), "{at_once} at once");
+        }
     }
 }
