@@ -3,8 +3,8 @@
 
 mod directory;
 mod double;
+mod worker;
 
-use std::io::Read as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,9 +12,9 @@ use directory::Directory;
 use double::{Double, Fault};
 use ringway_config::{Config, Kind, Kubernetes, Listener, Scope};
 use ringway_core::snapshot::Snapshot;
-use ringway_discovery::mailbox::{self, Mailbox};
-use ringway_discovery::{Handle, Settings, Status, WatchState, WatchStatus, spawn};
+use ringway_discovery::{Settings, Status, WatchState, WatchStatus};
 use serde_json::{Value, json};
+use worker::{Worker, endpoints};
 
 /// Whatever has to happen happens within this, or never.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -38,11 +38,10 @@ fn cluster(double: &Double) -> Kubernetes {
     }
 }
 
-/// A worker that only listens, and the API server its discovery watches.
+/// A worker, and the API server its discovery watches.
 struct Lab {
     double: Double,
-    mailbox: Mailbox,
-    handle: Handle,
+    worker: Worker,
     _directory: Directory,
 }
 
@@ -55,29 +54,15 @@ impl Lab {
         let directory = Directory::new();
         let double = Double::start(directory.path());
         prepare(&double);
-        let (publisher, mailbox) = mailbox::pair().unwrap();
-        mailbox.wake.set_nonblocking(false).unwrap();
-        mailbox.wake.set_read_timeout(Some(PATIENCE)).unwrap();
         let settings =
             Settings { silence: Duration::from_secs(2), ..settings(Some(scope(&double))) };
-        let handle = spawn(settings, vec![publisher]).unwrap();
-        Self { double, mailbox, handle, _directory: directory }
-    }
-
-    /// The next snapshot.
-    fn next(&self) -> Arc<Snapshot> {
-        loop {
-            if let Some(snapshot) = self.mailbox.take() {
-                return snapshot;
-            }
-            assert!((&self.mailbox.wake).read(&mut [0; 64]).unwrap() > 0, "discovery has ended");
-        }
+        Self { double, worker: Worker::start(settings, PATIENCE), _directory: directory }
     }
 
     /// Waits for a snapshot with exactly these endpoints; none without any may come before.
     fn until(&self, wanted: &[&str]) {
         loop {
-            let found = endpoints(&self.next());
+            let found = endpoints(&self.worker.next());
             if found == wanted {
                 return;
             }
@@ -86,7 +71,7 @@ impl Lab {
     }
 
     fn watch(&self, kind: &str) -> Option<WatchStatus> {
-        self.handle.status().watches.into_iter().find(|watch| watch.kind == kind)
+        self.worker.handle.status().watches.into_iter().find(|watch| watch.kind == kind)
     }
 
     /// Waits until the watch of a kind looks so.
@@ -97,7 +82,7 @@ impl Lab {
             if let Some(watch) = watch.as_ref().filter(|watch| so(watch)) {
                 return watch.clone();
             }
-            assert!(Instant::now() < until, "{what}: {:?}", self.handle.status());
+            assert!(Instant::now() < until, "{what}: {:?}", self.worker.handle.status());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
@@ -110,11 +95,6 @@ impl Lab {
         let so = |watch: &WatchStatus| watch.last_error.as_ref().is_some_and(|e| e.contains(words));
         self.wait(kind, words, so)
     }
-}
-
-fn endpoints(snapshot: &Snapshot) -> Vec<String> {
-    let all = snapshot.clusters.iter().flat_map(|cluster| &cluster.endpoints);
-    all.map(|endpoint| endpoint.address.to_string()).collect()
 }
 
 /// All of a snapshot but its number.
@@ -225,18 +205,9 @@ fn a_directory_and_an_api_server_with_the_same_objects_compile_to_equal_snapshot
     for (number, object) in objects.iter().enumerate() {
         manifests.put(&format!("{number}.json"), &object.to_string());
     }
-    let (publisher, mailbox) = mailbox::pair().unwrap();
     let mut by_files = settings(None);
     by_files.discovery.manifests = Some(manifests.path().to_owned());
-    let _handle = spawn(by_files, vec![publisher]).unwrap();
-    let until = Instant::now() + PATIENCE;
-    let files = loop {
-        if let Some(snapshot) = mailbox.take() {
-            break snapshot;
-        }
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let files = Worker::start(by_files, PATIENCE).next();
     for streaming in [true, false] {
         let lab = Lab::start(|double| {
             // In another order, and by pages of one.
@@ -246,7 +217,7 @@ fn a_directory_and_an_api_server_with_the_same_objects_compile_to_equal_snapshot
                 double.refuse_streaming();
             }
         });
-        let api = lab.next();
+        let api = lab.worker.next();
         assert_eq!(endpoints(&api), ["10.0.0.1:8080", "10.0.0.2:8080"]);
         assert_eq!(shown(&api), shown(&files), "streaming: {streaming}");
         let names = &api.listener("names").unwrap().names;
@@ -258,7 +229,7 @@ fn a_directory_and_an_api_server_with_the_same_objects_compile_to_equal_snapshot
         let watch = lab.watch("EndpointSlice").unwrap();
         assert_eq!((watch.streamed, watch.objects, watch.lists), (streaming, 2, 1));
         // What no error is, and has no effect either.
-        let status = lab.handle.status();
+        let status = lab.worker.handle.status();
         let source = status.sources.iter().find(|source| source.name == "kubernetes").unwrap();
         assert_eq!(source.errors, [""; 0]);
         let said = ["BackendTLSPolicy default/demanded", "XBackendTrafficPolicy default/budget"];
@@ -279,7 +250,7 @@ fn changes_arrive_and_are_shown() {
     assert_eq!((watch.state, watch.objects, watch.lists), (WatchState::Watching, 1, 1));
     assert_eq!(watch.scope, "all namespaces");
     assert!(watch.age.is_some_and(|age| age < PATIENCE));
-    let Status { sources, .. } = lab.handle.status();
+    let Status { sources, .. } = lab.worker.handle.status();
     let source = sources.iter().find(|source| source.name == "kubernetes").unwrap();
     assert_eq!((source.objects, source.complete, &source.last_error), (2, true, &None));
 }
@@ -296,7 +267,7 @@ fn only_the_namespaces_that_are_named_are_watched() {
     lab.double.put(&elsewhere);
     lab.double.put(&slice("web-2", "web", "10.0.0.2"));
     lab.until(&["10.0.0.1:8080", "10.0.0.2:8080"]);
-    let watches = lab.handle.status().watches;
+    let watches = lab.worker.handle.status().watches;
     let scopes: Vec<_> = watches.iter().map(|w| (w.kind, w.scope.as_str())).collect();
     assert_eq!(scopes.len(), 16, "{scopes:?}");
     assert!(lab.double.asked("Service").iter().all(|(_, t)| t.contains("/namespaces/")));
@@ -326,7 +297,7 @@ fn a_watch_that_breaks_off_is_begun_anew_with_a_list() {
     lab.error("EndpointSlice", "unreachable");
     lab.double.put(&slice("web-2", "web", "10.0.0.2"));
     lab.double.delete("EndpointSlice", "default", "web-1");
-    assert!(lab.mailbox.take().is_none(), "what is known stays");
+    assert!(lab.worker.mailbox.take().is_none(), "what is known stays");
     lab.double.fail("EndpointSlice", None);
     lab.until(&["10.0.0.2:8080"]);
     assert_eq!(lab.watch("Service").unwrap().lists, 1, "the others go on");
@@ -420,7 +391,7 @@ fn what_is_wrong_is_named_and_the_rest_goes_on() {
     large["unheard"] = json!({"of": [1, 2.5, null]});
     lab.double.put(&large);
     lab.until(&["10.0.0.1:8080", "10.0.0.2:8080"]);
-    let status = lab.handle.status();
+    let status = lab.worker.handle.status();
     let source = status.sources.iter().find(|source| source.name == "kubernetes").unwrap();
     assert_eq!(source.errors.len(), 6, "{:?}", source.errors);
     // All is mended.
@@ -458,7 +429,7 @@ fn retry_after_is_obeyed_and_no_watch_asks_more_than_once_a_second() {
     assert!(pauses.iter().all(|pause| *pause >= Duration::from_secs(3)), "{pauses:?}");
     let pauses = times("HTTPRoute", 3);
     assert!(pauses.iter().all(|pause| *pause >= Duration::from_secs(1)), "{pauses:?}");
-    assert!(lab.mailbox.take().is_none(), "published before every kind was complete");
+    assert!(lab.worker.mailbox.take().is_none(), "published before every kind was complete");
     lab.double.fail("EndpointSlice", None);
     lab.double.fail("HTTPRoute", None);
     lab.until(&["10.0.0.1:8080"]);
@@ -505,16 +476,7 @@ fn without_an_api_server_inbound_listeners_have_their_routes() {
     let mut inbound = Listener::new("in", ([127, 0, 0, 1], 4143).into(), Kind::Inbound);
     inbound.target = Some(([127, 0, 0, 1], 8080).into());
     settings.listeners.push(inbound);
-    let (publisher, mailbox) = mailbox::pair().unwrap();
-    let _handle = spawn(settings, vec![publisher]).unwrap();
-    let until = Instant::now() + PATIENCE;
-    let snapshot = loop {
-        if let Some(snapshot) = mailbox.take() {
-            break snapshot;
-        }
-        assert!(Instant::now() < until);
-        std::thread::sleep(Duration::from_millis(5));
-    };
+    let snapshot = Worker::start(settings, PATIENCE).next();
     assert_eq!(endpoints(&snapshot), ["127.0.0.1:8080"]);
     assert!(snapshot.listener("in").is_some() && snapshot.listener("out").is_none());
 }
@@ -527,8 +489,7 @@ fn without_an_api_server_nothing_is_published_and_the_reason_is_shown() {
         kubeconfig: Some(directory.path().join("none")),
         ..Kubernetes::default()
     };
-    let (publisher, mailbox) = mailbox::pair().unwrap();
-    let handle = spawn(settings(Some(nowhere)), vec![publisher]).unwrap();
+    let Worker { mailbox, handle } = Worker::start(settings(Some(nowhere)), PATIENCE);
     let until = Instant::now() + PATIENCE;
     let error = loop {
         let status = handle.status();

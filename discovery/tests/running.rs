@@ -2,9 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 mod directory;
+mod worker;
 
 use std::fs;
-use std::io::Read as _;
 use std::net::{SocketAddr, UdpSocket};
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use directory::Directory;
 use ringway_config::{Config, Host, HostPort, Kind, Listener, StaticEndpoint, StaticService};
-use ringway_core::snapshot::{Balancer, Snapshot};
-use ringway_discovery::mailbox::{self, Mailbox};
-use ringway_discovery::{Handle, Settings, check, spawn};
+use ringway_core::snapshot::Balancer;
+use ringway_discovery::{Settings, check};
+use worker::{Worker, endpoints};
 
 fn manifest(address: &str) -> String {
     format!(
@@ -48,46 +48,23 @@ fn fixed(host: Host) -> StaticService {
     }
 }
 
-/// A worker that only listens.
-struct Worker {
-    mailbox: Mailbox,
-    handle: Handle,
+/// The worker of these settings.
+fn start(settings: Settings) -> Worker {
+    Worker::start(settings, Duration::from_secs(10))
 }
 
 impl Worker {
-    fn start(settings: Settings) -> Self {
-        let (publisher, mailbox) = mailbox::pair().unwrap();
-        mailbox.wake.set_nonblocking(false).unwrap();
-        mailbox.wake.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
-        Self { mailbox, handle: spawn(settings, vec![publisher]).unwrap() }
-    }
-
-    /// The next snapshot.
-    fn next(&self) -> Arc<Snapshot> {
-        loop {
-            if let Some(snapshot) = self.mailbox.take() {
-                return snapshot;
-            }
-            assert!((&self.mailbox.wake).read(&mut [0; 64]).unwrap() > 0, "discovery has ended");
-        }
-    }
-
     /// Waits for a snapshot with exactly these endpoints.
     fn until(&self, wanted: &[&str]) {
         while endpoints(&self.next()) != wanted {}
     }
 }
 
-fn endpoints(snapshot: &Snapshot) -> Vec<String> {
-    let all = snapshot.clusters.iter().flat_map(|cluster| &cluster.endpoints);
-    all.map(|endpoint| endpoint.address.to_string()).collect()
-}
-
 #[test]
 fn a_renamed_manifest_moves_traffic() {
     let directory = Directory::new();
     directory.put("web.yaml", &manifest("10.0.0.1"));
-    let worker = Worker::start(settings(Some(directory.path())));
+    let worker = start(settings(Some(directory.path())));
     assert_eq!(endpoints(&worker.next()), ["10.0.0.1:8080"]);
     directory.put("web.yaml", &manifest("10.0.0.2"));
     assert_eq!(endpoints(&worker.next()), ["10.0.0.2:8080"], "nothing between old and new");
@@ -106,7 +83,7 @@ fn a_config_map_is_swapped() {
     };
     version("..1", "10.0.0.1");
     symlink("..data/web.yaml", directory.path().join("web.yaml")).unwrap();
-    let worker = Worker::start(settings(Some(directory.path())));
+    let worker = start(settings(Some(directory.path())));
     assert_eq!(endpoints(&worker.next()), ["10.0.0.1:8080"]);
     version("..2", "10.0.0.2");
     assert_eq!(endpoints(&worker.next()), ["10.0.0.2:8080"]);
@@ -116,7 +93,7 @@ fn a_config_map_is_swapped() {
 fn a_broken_manifest_is_reported_and_changes_nothing() {
     let directory = Directory::new();
     directory.put("web.yaml", &manifest("10.0.0.1"));
-    let worker = Worker::start(settings(Some(directory.path())));
+    let worker = start(settings(Some(directory.path())));
     assert_eq!(worker.next().generation, 1);
     // The good change beside the mistake is not taken either.
     directory.put(
@@ -147,7 +124,7 @@ fn a_broken_manifest_is_reported_and_changes_nothing() {
 fn replacing_settings_publishes_anew() {
     let mut settings = settings(None);
     settings.services.push(fixed(Host::Ip([127, 0, 0, 1].into())));
-    let worker = Worker::start(settings.clone());
+    let worker = start(settings.clone());
     assert_eq!(endpoints(&worker.next()), ["127.0.0.1:8080"]);
     let directory = Directory::new();
     directory.put("web.yaml", &manifest("10.0.0.1"));
@@ -202,7 +179,7 @@ fn names_are_resolved_again_and_keep_their_last_answer() {
     settings.resolver = Some(server);
     settings.discovery.dns.min_ttl = Duration::from_millis(20);
     settings.services.push(fixed(Host::Name(String::from("web.test"))));
-    let worker = Worker::start(settings);
+    let worker = start(settings);
     assert_eq!(endpoints(&worker.next()), ["10.0.0.1:8080"], "the first answer is waited for");
     last.store(0, Ordering::SeqCst);
     while asked.recv_timeout(Duration::from_secs(10)).unwrap() != 0 {}
@@ -218,6 +195,6 @@ fn a_silent_server_does_not_hold_the_rest_back() {
     let mut service = fixed(Host::Name(String::from("web.test")));
     service.endpoints.extend(fixed(Host::Ip([10, 0, 0, 9].into())).endpoints);
     settings.services.push(service);
-    let worker = Worker::start(settings);
+    let worker = start(settings);
     assert_eq!(endpoints(&worker.next()), ["10.0.0.9:8080"]);
 }
