@@ -105,12 +105,12 @@ impl Gathering {
         while steps > 0 {
             let Some(&id) = self.left.last() else { return false };
             let taken = world.cluster(id).map_or(0, |cluster| self.take(world, cluster, steps));
-            steps -= taken.max(1);
             self.at += taken;
-            if world.cluster(id).is_none_or(|cluster| taken == 0 || self.at >= cluster.len()) {
+            if taken < steps {
                 self.left.pop();
                 self.at = 0;
             }
+            steps -= taken.max(1);
         }
         !self.left.is_empty()
     }
