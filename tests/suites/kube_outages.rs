@@ -148,28 +148,26 @@ fn an_api_server_in_a_black_hole() {
     blocked("dropped", Block::Drop);
 }
 
-#[test]
-fn an_api_server_that_is_killed() {
-    let (_turn, stage) = alone("killed");
+/// The server goes, and comes back.
+fn gone(namespace: &str, go: impl Fn(&Cluster), come: impl Fn(&Cluster)) {
+    let (_turn, stage) = alone(namespace);
     let scene = Scene::new(stage);
-    scene.stage.cluster.kill_server();
+    go(&scene.stage.cluster);
     scene.endure();
-    scene.stage.cluster.start_server();
+    come(&scene.stage.cluster);
     let back = Instant::now();
     scene.change();
     scene.agree_since(back);
 }
 
 #[test]
+fn an_api_server_that_is_killed() {
+    gone("killed", Cluster::kill_server, Cluster::start_server);
+}
+
+#[test]
 fn an_api_server_that_falls_silent() {
-    let (_turn, stage) = alone("silent");
-    let scene = Scene::new(stage);
-    scene.stage.cluster.freeze_server();
-    scene.endure();
-    scene.stage.cluster.thaw_server();
-    let back = Instant::now();
-    scene.change();
-    scene.agree_since(back);
+    gone("silent", Cluster::freeze_server, Cluster::thaw_server);
 }
 
 #[test]
